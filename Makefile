@@ -1,0 +1,34 @@
+# What a change has to pass, and what is worth measuring. `make help` lists the targets.
+
+CARGO ?= cargo
+LOOM_FLAGS = RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom
+
+.PHONY: help setup test lint bench soak
+
+help:
+	@echo "make test   install what the tests need, then run all of them"
+	@echo "make lint   formatting, clippy and documentation, warnings are errors"
+	@echo "make bench  ns per ID, claim and frame; then throughput and latency of a real server"
+	@echo "make soak   the long version: 10^8 IDs and more per transport, each proved unique"
+
+setup:
+	./scripts/setup.sh
+
+test: setup
+	$(CARGO) build --locked --workspace --bins --examples
+	$(CARGO) test --locked --workspace
+	$(LOOM_FLAGS) $(CARGO) test --locked -p coreflake-engine --test loom --profile testrelease
+	python3 protocol/vectors/make.py --check
+	./scripts/readme.sh
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
+
+bench: setup
+	$(CARGO) bench --locked
+	./scripts/measure.sh 10
+
+soak: setup
+	./scripts/measure.sh 60

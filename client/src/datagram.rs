@@ -1,0 +1,96 @@
+//! Datagrams: one frame, followed by zeros.
+//!
+//! A reply is never longer than the datagram that asked, so that a server cannot be used to flood
+//! somebody whose address was forged. Who wants a long reply pads the request.
+
+use coreflake_protocol::frame::{self, DATAGRAM_SIZE_MAX, HEADER_SIZE, Split};
+use coreflake_protocol::{Count, ErrorReply, Frame, RUN_SIZE, Request};
+
+/// As many runs as fit the longest reply.
+const RUNS_MAX: usize = (DATAGRAM_SIZE_MAX - HEADER_SIZE) / RUN_SIZE;
+
+/// Room for every ERROR with its whole text, and for every reply that is no GENERATE.
+const PADDED_SIZE_MIN: usize = ErrorReply::FRAME_SIZE_MIN + ErrorReply::TEXT_SIZE_MAX;
+
+/// The longest reply besides GENERATE and ERROR is INFO.
+const INFO_FRAME_SIZE: usize = HEADER_SIZE + 80;
+
+const _: () = assert!(RUNS_MAX == 98 && INFO_FRAME_SIZE < PADDED_SIZE_MIN);
+
+/// Writes `request` into `out` as the only datagram, padded for its reply.
+pub(crate) fn encode(request: &Request<'_>, nonce: u64, out: &mut Vec<u8>) {
+    out.clear();
+    request.encode(nonce, out);
+    let size = size(request).max(out.len());
+    out.resize(size, 0);
+}
+
+/// The frame in `datagram`, or `None` when it is none or something else stands behind it.
+pub(crate) fn decode(datagram: &[u8]) -> Option<Frame<'_>> {
+    match frame::split(datagram, DATAGRAM_SIZE_MAX) {
+        Ok(Split::Complete { frame, consumed }) => {
+            datagram[consumed..].iter().all(|byte| *byte == 0).then_some(frame)
+        }
+        _ => None,
+    }
+}
+
+/// How long a datagram must be for its reply to fit.
+const fn size(request: &Request<'_>) -> usize {
+    match request {
+        // The one request where speed counts: it is as long as its reply without any padding, and
+        // an ERROR fits with its code and delay, which is what a program needs.
+        Request::Generate { count: Count::ONE, .. } => 0,
+        Request::Generate { count, .. } => {
+            let count = count.get() as usize;
+            let runs = if count < RUNS_MAX { count } else { RUNS_MAX };
+            let size = HEADER_SIZE + runs * RUN_SIZE;
+            if size < PADDED_SIZE_MIN { PADDED_SIZE_MIN } else { size }
+        }
+        _ => PADDED_SIZE_MIN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use coreflake_protocol::Kind;
+
+    use super::*;
+
+    fn encoded(request: &Request<'_>) -> Vec<u8> {
+        let mut out = vec![0xff; 7];
+        encode(request, 7, &mut out);
+        out
+    }
+
+    fn generate(count: u32) -> Vec<u8> {
+        let count = Count::new(count).unwrap();
+        encoded(&Request::Generate { kind: Kind::Snowflake, count })
+    }
+
+    #[test]
+    fn a_datagram_leaves_room_for_its_reply() {
+        assert_eq!(generate(1).len(), 28);
+        assert_eq!(generate(2).len(), 184);
+        assert_eq!(generate(20).len(), 16 + 12 * 20);
+        assert_eq!(generate(98).len(), 1192);
+        assert_eq!(generate(4096).len(), 1192);
+        assert_eq!(encoded(&Request::Ping).len(), 184);
+        assert_eq!(encoded(&Request::Info).len(), 184);
+    }
+
+    #[test]
+    fn padding_is_zeros_and_nothing_else() {
+        let mut datagram = encoded(&Request::Ping);
+        let frame = decode(&datagram).unwrap();
+        assert_eq!((Request::decode(&frame), frame.header.request_id), (Ok(Request::Ping), 7));
+        *datagram.last_mut().unwrap() = 1;
+        assert!(decode(&datagram).is_none());
+    }
+
+    #[test]
+    fn fragments_are_no_datagram() {
+        let datagram = generate(1);
+        assert!((0..28).all(|cut| decode(&datagram[..cut]).is_none()));
+    }
+}

@@ -1,0 +1,67 @@
+//! What to do when the wall clock stands behind the last tick issued.
+//!
+//! A restart is the same case: the first tick of a new window lies above everything the slot issued
+//! before, and the clock may not have reached it yet.
+
+use coreflake_protocol::Tick;
+
+use crate::outcome::Refusal;
+
+/// A clock this far back, in milliseconds, is waited for; from here on the lane holds instead.
+pub const HOLD_MS_MIN: u64 = 5;
+
+/// A clock this far back, in milliseconds, makes the lane refuse; it also limits how far a holding
+/// lane may get ahead of the clock.
+pub const REFUSE_MS_MIN: u64 = 1_000;
+
+/// What the distance between clock and last tick asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The clock is past the last tick: go on at the clock's tick.
+    Advance,
+    /// The clock is at the last tick: use what is left of it, then wait for the next.
+    Stay,
+    /// The clock is less than [`HOLD_MS_MIN`] back: wait until it is there again.
+    WaitOut,
+    /// The clock is less than [`REFUSE_MS_MIN`] back: stay on the last tick, and when it is used up
+    /// count on without the clock.
+    Hold,
+}
+
+/// Compares the clock with the last tick issued.
+///
+/// # Errors
+///
+/// [`Refusal::ClockRegression`] when the clock is [`REFUSE_MS_MIN`] or more back.
+pub const fn judge(now: Tick, last: Tick) -> Result<Verdict, Refusal> {
+    if now.get() > last.get() {
+        return Ok(Verdict::Advance);
+    }
+    match last.since(now) {
+        0 => Ok(Verdict::Stay),
+        behind_ms if behind_ms < HOLD_MS_MIN => Ok(Verdict::WaitOut),
+        behind_ms if behind_ms < REFUSE_MS_MIN => Ok(Verdict::Hold),
+        behind_ms => {
+            let retry_after_ms = behind_ms - REFUSE_MS_MIN + 1;
+            Err(Refusal::ClockRegression { behind_ms, retry_after_ms })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_thresholds_are_those_of_the_mission() {
+        let last = Tick::new(10_000);
+        let at = |behind| judge(last.minus(behind), last);
+        assert_eq!(judge(last.next(), last), Ok(Verdict::Advance));
+        assert_eq!(at(0), Ok(Verdict::Stay));
+        assert_eq!((at(1), at(4)), (Ok(Verdict::WaitOut), Ok(Verdict::WaitOut)));
+        assert_eq!((at(5), at(999)), (Ok(Verdict::Hold), Ok(Verdict::Hold)));
+        let refused =
+            |behind_ms, retry_after_ms| Err(Refusal::ClockRegression { behind_ms, retry_after_ms });
+        assert_eq!((at(1_000), at(10_000)), (refused(1_000, 1), refused(10_000, 9_001)));
+    }
+}

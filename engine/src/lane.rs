@@ -1,0 +1,237 @@
+//! A single-threaded generator: the hot path.
+
+use core::num::NonZeroU32;
+use core::ops::Range;
+use std::sync::Arc;
+
+use coreflake_protocol::{Id, Layout, Run, Slot, Tick, TickError};
+
+use crate::clock::{self, REFUSE_MS_MIN, Verdict};
+use crate::outcome::{Demand, Outcome, Refusal, RunSink};
+use crate::pool::Pool;
+use crate::window::Window;
+
+/// How many sequence numbers a lane claims from the pool when it needs fewer: requests for one ID
+/// each then share one atomic operation between this many. What a lane leaves of a piece is lost
+/// with the tick, so a piece is small against the pool (1/64 of the default one).
+const PIECE_SIZE_MIN: u32 = 48;
+
+/// One generator with its own sequence sub-ranges. It walks upwards through `(tick, sequence)` and
+/// is owned by one thread; lanes of a node meet only in the [`Pool`].
+#[derive(Debug)]
+pub struct Lane {
+    layout: Layout,
+    slot: Slot,
+    /// The ticks up to here belong to somebody else.
+    lo: Tick,
+    /// The tick of the sub-ranges below. All ticks up to it are used up or given up.
+    tick: Tick,
+    home: Range<u32>,
+    home_left: Range<u32>,
+    pool: Arc<Pool>,
+    piece_left: Range<u32>,
+    /// The pool has nothing more for this tick.
+    pool_dry: bool,
+    last: Option<Id>,
+    behind: bool,
+    stats: LaneStats,
+}
+
+/// What a lane has done since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LaneStats {
+    /// IDs issued.
+    pub ids: u64,
+    /// How often the sequence space of a tick was used up and somebody had to wait.
+    pub waits: u64,
+    /// Pieces claimed from the pool.
+    pub pool_claims: u64,
+    /// How often the clock was found behind the last tick, having been past it before.
+    pub clock_regressions: u64,
+    /// How far it was back when last found so, in milliseconds.
+    pub clock_regression_ms: u64,
+    /// Requests refused.
+    pub refusals: u64,
+}
+
+impl Lane {
+    pub(crate) fn new(
+        layout: Layout,
+        slot: Slot,
+        home: Range<u32>,
+        pool: Arc<Pool>,
+        window: &Window,
+    ) -> Self {
+        Self {
+            layout,
+            slot,
+            lo: window.lo(),
+            tick: window.lo(),
+            home,
+            home_left: 0..0,
+            pool,
+            piece_left: 0..0,
+            pool_dry: true,
+            last: None,
+            behind: false,
+            stats: LaneStats::default(),
+        }
+    }
+
+    /// Issues up to `demand` IDs into `sink`, in ascending order. `now_ms` is the wall clock in
+    /// milliseconds since the Unix epoch; `hi` is what the [`Gate`](crate::Gate) says.
+    ///
+    /// What was issued before a `Wait` or a `Refused` is in the sink and stays issued.
+    pub fn generate(
+        &mut self,
+        now_ms: u64,
+        hi: Tick,
+        demand: &mut Demand,
+        sink: &mut impl RunSink,
+    ) -> Outcome {
+        let (now, verdict) = match self.look(now_ms, hi) {
+            Ok(look) => look,
+            Err(refusal) => {
+                self.note_regression_of(refusal);
+                return self.refuse(refusal);
+            }
+        };
+        match verdict {
+            Verdict::Advance => self.enter(now),
+            Verdict::WaitOut => {
+                self.note_regression(self.tick.since(now));
+                return Outcome::Wait { until: self.tick };
+            }
+            Verdict::Hold => self.note_regression(self.tick.since(now)),
+            Verdict::Stay => {}
+        }
+        let holding = verdict == Verdict::Hold;
+        self.behind &= holding;
+        // Ends: every round issues an ID, or enters a tick no further than REFUSE_MS_MIN from
+        // `now`.
+        while let Some(want) = NonZeroU32::new(demand.remaining()).filter(|_| sink.has_room()) {
+            if let Some(run) = self.take(want, hi) {
+                demand.meet(run.count().get());
+                sink.push(run);
+                continue;
+            }
+            let next = self.tick.next();
+            if !holding || next.since(now) >= REFUSE_MS_MIN {
+                self.stats.waits += 1;
+                let until = if holding { next.minus(REFUSE_MS_MIN - 1) } else { next };
+                return Outcome::Wait { until };
+            }
+            if let Err(refusal) = self.reserved(next, hi) {
+                return self.refuse(refusal);
+            }
+            self.enter(next);
+        }
+        Outcome::Done
+    }
+
+    /// Why a request would be refused at this moment, if it would.
+    pub fn refusal(&self, now_ms: u64, hi: Tick) -> Option<Refusal> {
+        self.look(now_ms, hi).err()
+    }
+
+    /// What the lane has done so far.
+    pub const fn stats(&self) -> &LaneStats {
+        &self.stats
+    }
+
+    /// The tick of the clock and what its distance from the last tick asks for.
+    fn look(&self, now_ms: u64, hi: Tick) -> Result<(Tick, Verdict), Refusal> {
+        let now = match self.layout.tick(now_ms) {
+            Ok(now) => now,
+            // A clock before the epoch has gone back, as far as the lane is concerned.
+            Err(TickError::BeforeEpoch { .. }) => Tick::ZERO,
+            Err(TickError::AfterEnd { .. }) => return Err(Refusal::TimestampExhausted),
+        };
+        let verdict = clock::judge(now, self.tick)?;
+        if verdict == Verdict::Advance {
+            self.reserved(now, hi)?;
+        }
+        Ok((now, verdict))
+    }
+
+    /// Whether `tick` may be entered.
+    fn reserved(&self, tick: Tick, hi: Tick) -> Result<(), Refusal> {
+        if tick > self.layout.tick_max() {
+            return Err(Refusal::TimestampExhausted);
+        }
+        if tick > hi { Err(Refusal::WindowExhausted) } else { Ok(()) }
+    }
+
+    /// Leaves the current tick for a later one.
+    fn enter(&mut self, tick: Tick) {
+        assert!(tick > self.tick, "a lane only moves forward");
+        self.tick = tick;
+        self.home_left = self.home.clone();
+        self.piece_left = 0..0;
+        self.pool_dry = false;
+    }
+
+    /// The next run of the current tick, of at most `want` IDs: home first, then pieces of the
+    /// pool.
+    fn take(&mut self, want: NonZeroU32, hi: Tick) -> Option<Run> {
+        let left = if !self.home_left.is_empty() {
+            &mut self.home_left
+        } else {
+            if self.piece_left.is_empty() && !self.claim_piece(want) {
+                return None;
+            }
+            &mut self.piece_left
+        };
+        let count = NonZeroU32::new(want.get().min(left.end - left.start))?;
+        let first = left.start;
+        left.start += count.get();
+
+        assert!(self.lo < self.tick && self.tick <= hi, "tick {} is not reserved", self.tick);
+        let sequence = self.layout.sequence(first).expect("the plan lies in the sequence space");
+        let run = self.layout.pack_run(self.tick, self.slot, sequence, count);
+        assert!(self.last < Some(run.first()), "a lane's IDs only rise");
+        self.last = Some(run.last());
+        self.stats.ids += u64::from(count.get());
+        Some(run)
+    }
+
+    /// Fills `piece_left` from the pool; `false` when the pool has nothing for this tick.
+    fn claim_piece(&mut self, want: NonZeroU32) -> bool {
+        if self.pool_dry {
+            return false;
+        }
+        let size = want.get().max(PIECE_SIZE_MIN);
+        match NonZeroU32::new(size).and_then(|size| self.pool.claim(self.tick, size)) {
+            Some(piece) => {
+                self.piece_left = piece;
+                self.stats.pool_claims += 1;
+            }
+            None => self.pool_dry = true,
+        }
+        !self.pool_dry
+    }
+
+    #[cold]
+    fn note_regression(&mut self, behind_ms: u64) {
+        // A lane that has issued nothing stands at the end of somebody else's window: a start, not
+        // a clock that was seen to go back.
+        if !self.behind && self.last.is_some() {
+            self.stats.clock_regressions += 1;
+            self.stats.clock_regression_ms = behind_ms;
+        }
+        self.behind = true;
+    }
+
+    #[cold]
+    fn note_regression_of(&mut self, refusal: Refusal) {
+        if let Refusal::ClockRegression { behind_ms, .. } = refusal {
+            self.note_regression(behind_ms);
+        }
+    }
+
+    #[cold]
+    fn refuse(&mut self, refusal: Refusal) -> Outcome {
+        self.stats.refusals += 1;
+        Outcome::Refused(refusal)
+    }
+}

@@ -1,0 +1,37 @@
+//! The ID engine: who may issue which number, as pure code.
+//!
+//! An ID is `(tick, slot, sequence)`. No two are equal because
+//!
+//! * a slot's ticks are handed out in [`Window`]s that never overlap, each to one [`Incarnation`],
+//! * within a tick the [`SequencePlan`] gives every [`Lane`] a home sub-range of its own, and the
+//!   [`Pool`] gives out the rest piece by piece, each piece once,
+//! * a lane walks its ticks and its sub-ranges upwards only.
+//!
+//! Nowhere in this argument stands a clock. The clock is an argument of [`Lane::generate`] and
+//! decides how well IDs sort and how exact their time is; [`clock`] says what happens when it goes
+//! back.
+//!
+//! # What is deliberately absent
+//!
+//! No I/O, no runtime, no thread, no call that reads the time. What waits, waits in the shell: the
+//! engine answers [`Outcome::Wait`] and says until when.
+#![forbid(unsafe_code)]
+
+pub mod clock;
+mod gate;
+mod incarnation;
+mod lane;
+mod outcome;
+mod plan;
+mod pool;
+pub mod reserve;
+mod sync;
+mod window;
+
+pub use gate::Gate;
+pub use incarnation::Incarnation;
+pub use lane::{Lane, LaneStats};
+pub use outcome::{Demand, Outcome, Refusal, RunSink};
+pub use plan::{PlanError, SequencePlan};
+pub use pool::Pool;
+pub use window::Window;

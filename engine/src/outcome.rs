@@ -1,0 +1,105 @@
+//! What comes of a request: a state, not an error.
+
+use coreflake_protocol::{Count, ErrorCode, Run, Tick};
+
+/// How many IDs a request still has to get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Demand {
+    remaining: u32,
+}
+
+/// Where a lane puts the runs it makes.
+pub trait RunSink {
+    /// Whether another run may be pushed. A lane stops when there is no room, with demand left.
+    fn has_room(&self) -> bool;
+
+    /// Takes a run, the next in ascending order.
+    fn push(&mut self, run: Run);
+}
+
+/// What became of a demand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was met, or the sink is full.
+    Done,
+    /// The rest can be had when the wall clock reaches this tick.
+    Wait {
+        /// The tick.
+        until: Tick,
+    },
+    /// Nothing more can be had now.
+    Refused(Refusal),
+}
+
+/// Why a lane issues nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The clock went back too far.
+    ClockRegression {
+        /// How far, in milliseconds.
+        behind_ms: u64,
+        /// When it will be near enough again, in milliseconds, if it goes on at its pace.
+        retry_after_ms: u64,
+    },
+    /// The next tick was not reserved.
+    WindowExhausted,
+    /// The layout has no tick for this time.
+    TimestampExhausted,
+}
+
+/// How soon to ask again when a window is used up, in milliseconds: the keeper retries at that
+/// pace.
+const WINDOW_RETRY_MS: u64 = 100;
+
+impl Demand {
+    /// `count` IDs.
+    pub const fn new(count: Count) -> Self {
+        Self { remaining: count.get() }
+    }
+
+    /// How many IDs are still to be made.
+    pub const fn remaining(self) -> u32 {
+        self.remaining
+    }
+
+    /// Notes that `count` of them were made.
+    ///
+    /// # Panics
+    ///
+    /// When that is more than was asked for.
+    pub(crate) fn meet(&mut self, count: u32) {
+        assert!(count <= self.remaining, "more IDs than asked for");
+        self.remaining -= count;
+    }
+}
+
+impl Refusal {
+    /// The code that tells a peer.
+    pub const fn code(self) -> ErrorCode {
+        match self {
+            Self::ClockRegression { .. } => ErrorCode::ClockRegression,
+            Self::WindowExhausted => ErrorCode::WindowExhausted,
+            Self::TimestampExhausted => ErrorCode::TimestampExhausted,
+        }
+    }
+
+    /// When to ask again, in milliseconds; 0 when it would not help.
+    pub fn retry_after_ms(self) -> u32 {
+        let retry_after_ms = match self {
+            Self::ClockRegression { retry_after_ms, .. } => retry_after_ms,
+            Self::WindowExhausted => WINDOW_RETRY_MS,
+            Self::TimestampExhausted => 0,
+        };
+        u32::try_from(retry_after_ms).unwrap_or(u32::MAX)
+    }
+}
+
+impl RunSink for Vec<Run> {
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    fn push(&mut self, run: Run) {
+        Self::push(self, run);
+    }
+}

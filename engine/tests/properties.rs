@@ -1,0 +1,242 @@
+//! The engine under random lanes, clocks and counts: whatever they do, no ID comes twice.
+#![cfg(not(loom))]
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::collections::HashSet;
+
+use coreflake_engine::{Demand, Incarnation, Outcome, Refusal, SequencePlan, Window};
+use coreflake_protocol::{Count, Id, Layout, Run, Tick};
+use proptest::prelude::*;
+
+const LAYOUT: Layout = Layout::SNOWFLAKE;
+const START_MS: u64 = 1_700_000_000_000;
+
+/// One thing that happens to a node.
+#[derive(Clone, Debug)]
+enum Event {
+    /// The clock moves by this many milliseconds, or does not.
+    Clock(i64),
+    /// A lane is asked for so many IDs.
+    Generate { lane: usize, count: u32 },
+    /// The keeper extends the window to so far ahead of the clock.
+    Extend(u64),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        4 => prop_oneof![
+            8 => 0..3i64,
+            2 => -6..0i64,
+            2 => -1_200..1_200i64,
+            1 => Just(-4_000_000_000i64),
+            1 => Just(3_000i64),
+        ]
+        .prop_map(Event::Clock),
+        12 => (0..9usize, 1..=Count::MAX).prop_map(|(lane, count)| Event::Generate { lane, count }),
+        3 => (0..4_000u64).prop_map(Event::Extend),
+    ]
+}
+
+struct Node {
+    incarnation: Incarnation,
+    now_ms: u64,
+    hi: Tick,
+}
+
+impl Node {
+    fn new(lanes: u16, lo_offset_ms: i64) -> Self {
+        let slot = LAYOUT.slot(3, 7).unwrap();
+        let plan = SequencePlan::new(LAYOUT.sequence_space(), lanes).unwrap();
+        let now = LAYOUT.tick(START_MS).unwrap();
+        let lo = LAYOUT.tick(START_MS.saturating_add_signed(lo_offset_ms)).unwrap();
+        let hi = lo.max(now).plus(1_000);
+        let window = Window::won(lo, hi);
+        let incarnation = Incarnation::begin(LAYOUT, slot, &plan, window);
+        Self { incarnation, now_ms: START_MS, hi }
+    }
+
+    fn generate(&mut self, lane: usize, count: u32) -> (Vec<Run>, Outcome, u32) {
+        let mut demand = Demand::new(Count::new(count).unwrap());
+        let mut runs = Vec::new();
+        let hi = self.incarnation.gate.hi();
+        let lane = &mut self.incarnation.lanes[lane];
+        let outcome = lane.generate(self.now_ms, hi, &mut demand, &mut runs);
+        (runs, outcome, demand.remaining())
+    }
+}
+
+/// Marks every ID of `run` and fails on one that was there.
+fn note(seen: &mut HashSet<Id>, run: Run) {
+    for id in run.ids() {
+        assert!(seen.insert(id), "{id} came twice");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn no_id_comes_twice_and_each_lane_only_rises(
+        lanes in 1..9u16,
+        lo_offset_ms in -5_000..2_000i64,
+        events in prop::collection::vec(event(), 1..60),
+    ) {
+        let mut node = Node::new(lanes, lo_offset_ms);
+        let lo = LAYOUT.tick(START_MS.saturating_add_signed(lo_offset_ms)).unwrap();
+        let mut seen = HashSet::new();
+        let mut last = vec![None; lanes.into()];
+        for event in events {
+            match event {
+                Event::Clock(by_ms) => node.now_ms = node.now_ms.saturating_add_signed(by_ms),
+                Event::Extend(ahead) => {
+                    let now = LAYOUT.tick(node.now_ms).unwrap_or(Tick::ZERO);
+                    node.hi = node.hi.max(now.plus(ahead));
+                    node.incarnation.gate.raise(node.hi);
+                }
+                Event::Generate { lane, count } => {
+                    let lane = lane % usize::from(lanes);
+                    let (runs, outcome, remaining) = node.generate(lane, count);
+                    let issued: u32 = runs.iter().map(|run| run.count().get()).sum();
+                    prop_assert_eq!(issued + remaining, count);
+                    prop_assert_eq!(outcome == Outcome::Done, remaining == 0);
+                    for run in runs {
+                        prop_assert!(last[lane] < Some(run.first()));
+                        last[lane] = Some(run.last());
+                        note(&mut seen, run);
+                        let tick = LAYOUT.tick(LAYOUT.parse(run.first()).unix_ms).unwrap();
+                        prop_assert!(lo < tick && tick <= node.hi, "outside the window");
+                        prop_assert_eq!(LAYOUT.parse(run.first()).worker_id, 7);
+                        prop_assert_eq!(LAYOUT.parse(run.last()).datacenter_id, 3);
+                        let ahead = tick.since(LAYOUT.tick(node.now_ms).unwrap_or(Tick::ZERO));
+                        prop_assert!(ahead < 1_000, "{} ms ahead of the clock", ahead);
+                    }
+                    if let Outcome::Wait { until } = outcome {
+                        let now = LAYOUT.tick(node.now_ms).unwrap();
+                        prop_assert!(now < until && until.since(now) <= 5, "a wait is short");
+                    }
+                }
+            }
+        }
+        let ids: u64 = node.incarnation.lanes.iter().map(|lane| lane.stats().ids).sum();
+        prop_assert_eq!(ids, seen.len() as u64);
+    }
+
+    #[test]
+    fn a_tick_is_used_fully_and_every_lane_gets_its_home(
+        lanes in 1..65u16,
+        requests in prop::collection::vec((0..64usize, 1..600u32), 1..300),
+    ) {
+        let mut node = Node::new(lanes, -1);
+        let plan = SequencePlan::new(LAYOUT.sequence_space(), lanes).unwrap();
+        let mut seen = HashSet::new();
+        let mut by_lane = vec![0u32; lanes.into()];
+        let everybody = (0..lanes).map(|lane| (usize::from(lane), Count::MAX));
+        for (lane, count) in requests.into_iter().chain(everybody) {
+            let lane = lane % usize::from(lanes);
+            let home = plan.home(lane.try_into().unwrap());
+            let (runs, outcome, _) = node.generate(lane, count);
+            for run in runs {
+                note(&mut seen, run);
+                by_lane[lane] += run.count().get();
+                let first = LAYOUT.parse(run.first()).sequence;
+                prop_assert!(home.contains(&first) || plan.pool().contains(&first));
+            }
+            // Only who has had the whole of its home may be told to wait.
+            prop_assert!(outcome == Outcome::Done || by_lane[lane] >= plan.home_size());
+        }
+        prop_assert_eq!(seen.len(), 4096);
+    }
+}
+
+#[test]
+fn a_clock_slightly_back_is_waited_for() {
+    let mut node = Node::new(2, -10);
+    assert_eq!(node.generate(0, 1).1, Outcome::Done);
+    let until = LAYOUT.tick(START_MS).unwrap();
+    for back in 1..5 {
+        node.now_ms = START_MS - back;
+        assert_eq!(node.generate(0, 1), (vec![], Outcome::Wait { until }, 1));
+    }
+    node.now_ms = START_MS;
+    assert_eq!(node.generate(0, 1).1, Outcome::Done);
+    assert_eq!(node.incarnation.lanes[0].stats().clock_regressions, 1);
+}
+
+#[test]
+fn a_clock_further_back_is_held_against_and_counted_on_logically() {
+    let mut node = Node::new(1, -10);
+    assert_eq!(node.generate(0, 4096).1, Outcome::Done);
+    node.now_ms = START_MS - 990;
+    for _ in 0..9 {
+        assert_eq!(node.generate(0, 4096).1, Outcome::Done, "logical ticks up to 999 ms ahead");
+    }
+    let now = LAYOUT.tick(node.now_ms).unwrap();
+    assert_eq!(node.generate(0, 1).1, Outcome::Wait { until: now.next() });
+    node.now_ms += 1;
+    assert_eq!(node.generate(0, 4096).1, Outcome::Done);
+}
+
+#[test]
+fn a_clock_a_second_back_is_refused_until_it_is_near_again() {
+    let mut node = Node::new(1, -10);
+    assert_eq!(node.generate(0, 1).1, Outcome::Done);
+    node.now_ms = START_MS - 1_500;
+    let refusal = Refusal::ClockRegression { behind_ms: 1_500, retry_after_ms: 501 };
+    assert_eq!(node.generate(0, 1), (vec![], Outcome::Refused(refusal), 1));
+    node.now_ms += 501;
+    assert_eq!(node.generate(0, 1).1, Outcome::Done);
+    node.now_ms = 0;
+    let Outcome::Refused(refusal) = node.generate(0, 1).1 else { panic!("before the epoch") };
+    assert_eq!(refusal.code().name(), "CLOCK_REGRESSION");
+}
+
+#[test]
+fn a_restart_is_a_regression_from_the_end_of_the_last_window() {
+    let mut ahead = Node::new(1, 3_000);
+    let Outcome::Refused(Refusal::ClockRegression { behind_ms, .. }) = ahead.generate(0, 1).1
+    else {
+        panic!("the window begins three seconds from now");
+    };
+    assert_eq!(behind_ms, 3_000);
+    let mut near = Node::new(1, 500);
+    let (runs, outcome, _) = near.generate(0, 1);
+    assert_eq!(outcome, Outcome::Done);
+    assert_eq!(LAYOUT.parse(runs[0].first()).unix_ms, START_MS + 501);
+}
+
+#[test]
+fn nothing_is_issued_beyond_the_window() {
+    let mut node = Node::new(1, -10);
+    node.now_ms = START_MS + 1_000;
+    assert_eq!(node.generate(0, 1).1, Outcome::Done, "hi itself belongs to the window");
+    node.now_ms += 1;
+    assert_eq!(node.generate(0, 1).1, Outcome::Refused(Refusal::WindowExhausted));
+    node.incarnation.gate.raise(node.hi.plus(1));
+    assert_eq!(node.generate(0, 1).1, Outcome::Done);
+    assert_eq!(node.incarnation.lanes[0].stats().refusals, 1);
+}
+
+#[test]
+fn the_end_of_the_layout_is_an_error_not_a_wrap() {
+    let end_ms = LAYOUT.unix_ms(LAYOUT.tick_max());
+    let slot = LAYOUT.slot(31, 31).unwrap();
+    let plan = SequencePlan::new(LAYOUT.sequence_space(), 1).unwrap();
+    let window = Window::won(LAYOUT.tick_max().minus(5), LAYOUT.tick_max().plus(5_000));
+    let mut incarnation = Incarnation::begin(LAYOUT, slot, &plan, window);
+    let hi = incarnation.gate.hi();
+    let lane = &mut incarnation.lanes[0];
+    let mut runs = Vec::new();
+    let mut demand = Demand::new(Count::new(4096).unwrap());
+    assert_eq!(lane.generate(end_ms, hi, &mut demand, &mut runs), Outcome::Done);
+    assert_eq!(runs.last().unwrap().last(), Id::MAX);
+    let mut demand = Demand::new(Count::ONE);
+    let refused = Outcome::Refused(Refusal::TimestampExhausted);
+    assert_eq!(lane.generate(end_ms + 1, hi, &mut demand, &mut runs), refused);
+}
+
+#[test]
+#[should_panic(expected = "the gate only rises")]
+fn the_gate_never_falls() {
+    let node = Node::new(1, 0);
+    node.incarnation.gate.raise(node.hi.minus(1));
+}

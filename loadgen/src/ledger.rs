@@ -1,0 +1,282 @@
+//! What became of each request of one thread: latency, counts, order, and the IDs for the proof.
+
+use coreflake_protocol::{Count, Id, Info, Layout, Run, Runs};
+
+use crate::stats::{Failure, Tally};
+use crate::verify::Recorder;
+
+/// A request on its way. Times are nanoseconds since the start of the run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flight {
+    pub(crate) intended_ns: u64,
+    pub(crate) sent_ns: u64,
+}
+
+/// What a connection expects of its replies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expectation {
+    /// IDs asked for in each request.
+    count: u64,
+    /// Whether a reply may hold fewer, as over UDP.
+    may_be_fewer: bool,
+    layout: Layout,
+    datacenter_id: u16,
+    worker_id: u16,
+}
+
+/// The order of IDs on one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Order {
+    last: Option<Id>,
+}
+
+/// The account of one thread.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    tally: Tally,
+    /// Requests intended before this are warmup: their IDs count for the proof, nothing else does.
+    warmup_ns: u64,
+    recorder: Option<Recorder>,
+}
+
+impl Ledger {
+    /// With a recorder, IDs are verified.
+    pub(crate) fn new(warmup_ns: u64, recorder: Option<Recorder>) -> Self {
+        Self { tally: Tally::new(), warmup_ns, recorder }
+    }
+
+    pub(crate) const fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// A request was sent.
+    pub(crate) const fn sent(&mut self, flight: Flight) {
+        self.tally.whole_run.attempted += 1;
+        if flight.intended_ns >= self.warmup_ns {
+            self.tally.attempted += 1;
+        }
+    }
+
+    /// Its IDs came at `received_ns`.
+    pub(crate) fn answered(
+        &mut self,
+        flight: Flight,
+        runs: &Runs<'_>,
+        expected: &Expectation,
+        order: &mut Order,
+        received_ns: u64,
+    ) {
+        let ids = runs.id_count();
+        for run in runs.iter() {
+            if !order.follows(run) {
+                self.tally.whole_run.order_violations += 1;
+            }
+            self.verify(run, expected);
+        }
+        self.tally.whole_run.ids += ids;
+        if !expected.allows(ids) {
+            self.failed(flight, Failure::WrongCount);
+            return;
+        }
+        self.tally.whole_run.requests += 1;
+        if flight.intended_ns >= self.warmup_ns {
+            self.tally.requests += 1;
+            self.tally.ids += ids;
+            self.tally.corrected.record(received_ns.saturating_sub(flight.intended_ns));
+            self.tally.uncorrected.record(received_ns.saturating_sub(flight.sent_ns));
+        }
+    }
+
+    /// It brought no ID.
+    pub(crate) fn failed(&mut self, flight: Flight, failure: Failure) {
+        if flight.intended_ns >= self.warmup_ns {
+            self.broken(failure);
+        }
+    }
+
+    /// Something went wrong that belongs to no request in particular.
+    pub(crate) fn broken(&mut self, failure: Failure) {
+        self.tally.whole_run.errors += 1;
+        *self.tally.failures.entry(failure).or_default() += 1;
+    }
+
+    /// A reply came that belongs to no request in flight.
+    pub(crate) const fn unmatched(&mut self) {
+        self.tally.unmatched += 1;
+    }
+
+    /// IDs came outside any measurement. They were issued all the same, so they must not come
+    /// again.
+    pub(crate) fn late(&mut self, runs: &Runs<'_>, expected: &Expectation) {
+        self.tally.whole_run.ids += runs.id_count();
+        runs.iter().for_each(|run| self.verify(run, expected));
+    }
+
+    /// Hands the last IDs to the verifier.
+    pub(crate) fn finish(mut self) -> Tally {
+        if let Some(recorder) = self.recorder {
+            self.tally.whole_run.verifier_stalls = recorder.finish();
+        }
+        self.tally
+    }
+
+    fn verify(&mut self, run: Run, expected: &Expectation) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.push(run);
+            self.tally.whole_run.foreign_ids += expected.foreign_ids(run);
+        }
+    }
+}
+
+impl Expectation {
+    /// Replies of the server that `info` describes, to requests for `count` IDs.
+    pub(crate) const fn new(info: &Info, count: Count, may_be_fewer: bool) -> Self {
+        let Info { layout, datacenter_id, worker_id, .. } = *info;
+        Self { count: count.get() as u64, may_be_fewer, layout, datacenter_id, worker_id }
+    }
+
+    fn allows(&self, ids: u64) -> bool {
+        ids == self.count || (self.may_be_fewer && (1..self.count).contains(&ids))
+    }
+
+    fn is_ours(&self, id: Id) -> bool {
+        let parts = self.layout.parse(id);
+        (parts.datacenter_id, parts.worker_id) == (self.datacenter_id, self.worker_id)
+    }
+
+    fn foreign_ids(&self, run: Run) -> u64 {
+        let tick = |id| self.layout.parse(id).unix_ms;
+        let (first, last) = (run.first(), run.last());
+        // Between two IDs of one slot in different ticks lie those of all other slots.
+        if self.is_ours(first) && self.is_ours(last) && tick(first) == tick(last) {
+            return 0;
+        }
+        let count = run.count().get();
+        // The peer chose the length, so a run longer than any request is not walked.
+        if count > Count::MAX {
+            return count.into();
+        }
+        run.ids().map(|id| u64::from(!self.is_ours(id))).sum()
+    }
+}
+
+impl Order {
+    /// Whether `run` begins above everything before it.
+    fn follows(&mut self, run: Run) -> bool {
+        let follows = self.last.is_none_or(|last| run.first() > last);
+        self.last = Some(run.last());
+        follows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use coreflake_protocol::frame::{RESPONSE_SIZE_MAX, Split, split};
+    use coreflake_protocol::{Response, RunsWriter, Tick};
+
+    use super::*;
+    use crate::verify;
+
+    fn expectation(may_be_fewer: bool) -> Expectation {
+        let info = Info {
+            layout: Layout::SNOWFLAKE,
+            datacenter_id: 1,
+            worker_id: 2,
+            count_max: 4096,
+            request_size_max: 1024,
+            datagram_size_max: 1200,
+            shards: 1,
+            lane: 0,
+            home_size: 1024,
+            pool_size: 3072,
+            window_left_ms: 1000,
+            lane_ids: 0,
+            lane_waits: 0,
+            lane_pool_claims: 0,
+        };
+        Expectation::new(&info, Count::new(3).unwrap(), may_be_fewer)
+    }
+
+    fn run(tick: u64, sequence: u32, count: u32) -> Run {
+        let layout = Layout::SNOWFLAKE;
+        let first = layout.pack(
+            Tick::new(tick),
+            layout.slot(1, 2).unwrap(),
+            layout.sequence(sequence).unwrap(),
+        );
+        Run::new(first, NonZeroU32::new(count).unwrap()).unwrap()
+    }
+
+    /// Lets `body` see the runs as a reply brings them.
+    fn reply(runs: &[Run], body: impl FnOnce(&Runs<'_>)) {
+        let mut bytes = Vec::new();
+        let mut writer = RunsWriter::begin(&mut bytes, 0);
+        runs.iter().for_each(|run| writer.push(&mut bytes, *run));
+        writer.finish(&mut bytes);
+        let Ok(Split::Complete { frame, .. }) = split(&bytes, RESPONSE_SIZE_MAX) else {
+            panic!("the frame is whole");
+        };
+        let Ok(Response::Generate(runs)) = Response::decode(&frame) else {
+            panic!("the reply is valid");
+        };
+        body(&runs);
+    }
+
+    fn answer(ledger: &mut Ledger, order: &mut Order, runs: &[Run], may_be_fewer: bool) {
+        let flight = Flight { intended_ns: 100, sent_ns: 300 };
+        let expected = expectation(may_be_fewer);
+        reply(runs, |runs| ledger.answered(flight, runs, &expected, order, 1000));
+    }
+
+    #[test]
+    fn latency_counts_from_both_send_times() {
+        let mut ledger = Ledger::new(100, None);
+        answer(&mut ledger, &mut Order::default(), &[run(1, 0, 3)], false);
+        let tally = ledger.finish();
+        assert_eq!((tally.requests, tally.ids, tally.errors()), (1, 3, 0));
+        assert_eq!((tally.corrected.max_ns(), tally.uncorrected.max_ns()), (900, 700));
+    }
+
+    #[test]
+    fn warmup_counts_for_order_but_not_for_rates() {
+        let mut ledger = Ledger::new(101, None);
+        let mut order = Order::default();
+        answer(&mut ledger, &mut order, &[run(2, 0, 3)], false);
+        answer(&mut ledger, &mut order, &[run(1, 0, 3)], false);
+        ledger.failed(Flight { intended_ns: 100, sent_ns: 300 }, Failure::Lost);
+        let tally = ledger.finish();
+        assert_eq!((tally.requests, tally.ids, tally.errors()), (0, 0, 0));
+        assert!(tally.corrected.is_empty());
+        assert_eq!(tally.whole_run.order_violations, 1);
+    }
+
+    #[test]
+    fn a_reply_holds_as_many_ids_as_it_may() {
+        for (may_be_fewer, count, is_right) in
+            [(false, 3, true), (false, 2, false), (true, 1, true), (true, 4, false)]
+        {
+            let mut ledger = Ledger::new(0, None);
+            answer(&mut ledger, &mut Order::default(), &[run(1, 0, count)], may_be_fewer);
+            assert_eq!(ledger.finish().errors() == 0, is_right, "{count} IDs");
+        }
+    }
+
+    #[test]
+    fn ids_of_another_slot_are_counted() {
+        for (run, foreign) in [
+            (run(1, 0, 4096), 0),
+            // The last of this slot, then two of the next worker.
+            (run(1, 4095, 3), 2),
+            // Far past this slot: more than a reply can hold.
+            (run(1, 0, 1_000_000), 1_000_000),
+        ] {
+            let (mut recorders, verifier) = verify::start(1).unwrap();
+            let mut ledger = Ledger::new(0, recorders.pop());
+            reply(&[run], |runs| ledger.late(runs, &expectation(false)));
+            assert_eq!(ledger.finish().whole_run.foreign_ids, foreign);
+            assert_eq!(verifier.join().unwrap().distinct, u64::from(run.count().get()));
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! One run from the first connection to the findings.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::bounded;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::args::{Args, Rate};
+use crate::clock::{Clock, nanoseconds};
+use crate::ledger::Ledger;
+use crate::plan::{Cursor, Plan};
+use crate::progress::{self, Counters};
+use crate::report::Findings;
+use crate::stats::Tally;
+use crate::target::{Connected, LinkSettings};
+use crate::verify;
+use crate::worker::{BREAKAGES_MAX, Outcome, Pace, Phases, Worker};
+
+/// Between the last preparation and the first request, so that every thread is there in time.
+const START_DELAY: Duration = Duration::from_millis(20);
+
+/// Why there are no findings.
+#[derive(Debug)]
+pub(crate) enum RunError {
+    /// The message names the target and the cause.
+    Unreachable(String),
+    /// This machine did not give what the run needs.
+    System(io::Error),
+}
+
+/// Runs the load that `args` describe.
+pub(crate) fn run(args: &Args, token: Option<&[u8]>) -> Result<Findings, RunError> {
+    raise_open_files_limit();
+    let pipeline = usize::try_from(args.pipeline).unwrap_or(usize::MAX);
+    let settings = LinkSettings { count: args.count, pipeline };
+    let connected = args.target.connect(args.connections, args.lane, settings, token);
+    let connected = connected.map_err(RunError::Unreachable)?;
+    let opening = connected.iter().map(|connected| connected.info).collect();
+    let (outcomes, proof) = drive(args, connected).map_err(RunError::System)?;
+
+    let warmup_ns = nanoseconds(args.warmup);
+    // As long as one thread still had a connection, the others had a plan to follow.
+    let ended_ns = outcomes.iter().map(|outcome| outcome.ended_ns).max().unwrap_or(0);
+    let mut tally = Tally::new();
+    let mut closing = Vec::new();
+    let mut breakages = Vec::new();
+    for outcome in outcomes {
+        tally.add(&outcome.tally);
+        closing.extend(outcome.closing);
+        breakages.extend(outcome.breakages);
+        if let Rate::PerSecond(rate) = args.rate {
+            let plan = Plan::new(rate, args.connections);
+            let unsent = outcome
+                .passed
+                .into_iter()
+                .map(|(connection, passed)| plan.unsent(connection, passed, warmup_ns, ended_ns));
+            tally.unsent += unsent.sum::<u64>();
+        }
+    }
+    breakages.truncate(BREAKAGES_MAX);
+    let measured_ns = ended_ns.saturating_sub(warmup_ns);
+    Ok(Findings { tally, proof, measured_ns, opening, closing, breakages })
+}
+
+/// Starts the threads, shows their progress and collects what they bring.
+fn drive(
+    args: &Args,
+    connected: Vec<Connected>,
+) -> io::Result<(Vec<Outcome>, Option<verify::Proof>)> {
+    let threads = args.thread_count();
+    let total = args.warmup + args.duration;
+    let phases = Phases { warmup_ns: nanoseconds(args.warmup), end_ns: nanoseconds(total) };
+    let (mut recorders, verifier) = if args.verify {
+        let (recorders, verifier) = verify::start(threads)?;
+        (recorders.into_iter(), Some(verifier))
+    } else {
+        (Vec::new().into_iter(), None)
+    };
+    let mut workers = Vec::new();
+    for (thread, connections) in (0..threads).zip(deal(connected, threads)) {
+        let pace = match args.rate {
+            Rate::PerSecond(rate) => {
+                Pace::Open(Cursor::new(Plan::new(rate, args.connections), thread, threads))
+            }
+            Rate::Max => Pace::Closed,
+        };
+        let ledger = Ledger::new(phases.warmup_ns, recorders.next());
+        let counters = Arc::new(Counters::default());
+        let worker = Worker::new(connections, pace, phases, ledger, Arc::clone(&counters))?;
+        workers.push((worker, counters));
+    }
+
+    let clock = Clock::starting_in(START_DELAY);
+    let (running, finished) = bounded::<()>(0);
+    let mut counters = Vec::new();
+    let mut handles = Vec::new();
+    for (number, (worker, counter)) in workers.into_iter().enumerate() {
+        let running = running.clone();
+        let body = move || {
+            let outcome = worker.run(&clock);
+            drop(running);
+            outcome
+        };
+        handles.push(thread::Builder::new().name(format!("loadgen-{number}")).spawn(body)?);
+        counters.push(counter);
+    }
+    drop(running);
+    progress::show(&counters, &clock, total, &finished);
+
+    let outcomes = handles.into_iter().map(join).collect::<io::Result<_>>()?;
+    Ok((outcomes, verifier.map(join)))
+}
+
+/// Connection `c` goes to thread `c mod threads`, as the plan has it.
+fn deal(connected: Vec<Connected>, threads: u32) -> Vec<Vec<(u64, Connected)>> {
+    let mut hands: Vec<Vec<_>> = (0..threads).map(|_| Vec::new()).collect();
+    let dealt = hands.len();
+    for (number, connected) in connected.into_iter().enumerate() {
+        hands[number % dealt].push((number as u64, connected));
+    }
+    hands
+}
+
+/// A thread that panicked has broken an assumption of this program: the process follows it.
+fn join<T>(handle: thread::JoinHandle<T>) -> T {
+    handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Best effort: thousands of connections need more descriptors than the usual soft limit.
+fn raise_open_files_limit() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}

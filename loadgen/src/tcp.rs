@@ -1,0 +1,260 @@
+//! One TCP connection: requests are pipelined and replies come in their order, so the requests in
+//! flight are a queue.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use coreflake_protocol::frame::{RESPONSE_SIZE_MAX, Split, split};
+use coreflake_protocol::{ErrorReply, Frame, Info, Kind, Request, Response, Runs};
+
+use crate::clock::Clock;
+use crate::ledger::{Expectation, Flight, Ledger, Order};
+use crate::stats::Failure;
+use crate::target::{LinkSettings, refusal};
+
+/// One read takes at most this many bytes behind the beginning of a frame that an earlier one left.
+pub(crate) const SCRATCH_SIZE: usize = RESPONSE_SIZE_MAX + READ_SIZE;
+const READ_SIZE: usize = 64 * 1024;
+
+/// A connection to the server.
+#[derive(Debug)]
+pub(crate) struct TcpLink {
+    stream: TcpStream,
+    settings: LinkSettings,
+    expected: Option<Expectation>,
+    order: Order,
+    /// The oldest first. The last one has the request ID `next_request_id - 1`.
+    flights: VecDeque<Flight>,
+    next_request_id: u64,
+    /// Requests from `unwritten` on are still to be written.
+    out: Vec<u8>,
+    unwritten: usize,
+    /// The beginning of a reply.
+    partial: Vec<u8>,
+}
+
+impl TcpLink {
+    /// Connects, shows the token and asks for INFO, in one round trip after the handshake.
+    pub(crate) fn connect(
+        address: SocketAddr,
+        settings: LinkSettings,
+        token: Option<&[u8]>,
+        timeout: Duration,
+    ) -> io::Result<(Self, Info)> {
+        let deadline = Instant::now() + timeout;
+        let stream = TcpStream::connect_timeout(&address, timeout)?;
+        stream.set_nodelay(true)?;
+        let mut link = Self {
+            stream,
+            settings,
+            expected: None,
+            order: Order::default(),
+            flights: VecDeque::with_capacity(settings.pipeline),
+            next_request_id: 1,
+            out: Vec::new(),
+            unwritten: 0,
+            partial: Vec::new(),
+        };
+        let info = link.introduce(token, deadline, |_| ())?;
+        link.expected = Some(Expectation::new(&info, settings.count, false));
+        link.stream.set_nonblocking(true)?;
+        Ok((link, info))
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.flights.len()
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.flights.len() < self.settings.pipeline
+    }
+
+    /// Queues a request for [`TcpLink::flush`].
+    pub(crate) fn send(&mut self, flight: Flight) {
+        let request = Request::Generate { kind: Kind::Snowflake, count: self.settings.count };
+        request.encode(self.take_request_id(), &mut self.out);
+        self.flights.push_back(flight);
+    }
+
+    /// Writes what is queued, with one call. Returns whether all of it went out.
+    pub(crate) fn flush(&mut self) -> io::Result<bool> {
+        if self.unwritten == self.out.len() {
+            return Ok(true);
+        }
+        match self.stream.write(&self.out[self.unwritten..]) {
+            Ok(size) => self.unwritten += size,
+            Err(error) if is_temporary(&error) => {}
+            Err(error) => return Err(error),
+        }
+        let is_done = self.unwritten == self.out.len();
+        if is_done {
+            self.out.clear();
+            self.unwritten = 0;
+        }
+        Ok(is_done)
+    }
+
+    /// Reads once and takes every whole reply.
+    pub(crate) fn receive(
+        &mut self,
+        scratch: &mut [u8],
+        ledger: &mut Ledger,
+        clock: &Clock,
+    ) -> io::Result<()> {
+        let held = self.partial.len();
+        scratch[..held].copy_from_slice(&self.partial);
+        let size = match self.stream.read(&mut scratch[held..held + READ_SIZE]) {
+            Ok(0) => return Err(closed()),
+            Ok(size) => size,
+            Err(error) if is_temporary(&error) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let received_ns = clock.now_ns();
+        let mut rest = &scratch[..held + size];
+        while let Split::Complete { frame, consumed } =
+            split(rest, RESPONSE_SIZE_MAX).map_err(invalid)?
+        {
+            self.take(&frame, ledger, received_ns)?;
+            rest = &rest[consumed..];
+        }
+        self.partial.clear();
+        self.partial.extend_from_slice(rest);
+        Ok(())
+    }
+
+    /// Gives up on every request in flight.
+    pub(crate) fn abandon(&mut self, ledger: &mut Ledger) {
+        self.flights.drain(..).for_each(|flight| ledger.failed(flight, Failure::Lost));
+    }
+
+    /// Asks for INFO once more, when nothing is measured any longer.
+    pub(crate) fn closing_info(
+        &mut self,
+        deadline: Instant,
+        ledger: &mut Ledger,
+    ) -> io::Result<Info> {
+        self.stream.set_nonblocking(false)?;
+        let expected = self.expected;
+        self.introduce(None, deadline, |runs| {
+            if let Some(expected) = &expected {
+                ledger.late(runs, expected);
+            }
+        })
+    }
+
+    fn take(&mut self, frame: &Frame<'_>, ledger: &mut Ledger, received_ns: u64) -> io::Result<()> {
+        let reply = Response::decode(frame).map_err(invalid)?;
+        let oldest = self.next_request_id - self.flights.len() as u64;
+        let (Some(expected), Some(flight)) = (&self.expected, self.flights.front().copied()) else {
+            return Err(invalid("a reply without a request"));
+        };
+        if frame.header.request_id != oldest {
+            if let Response::Error(error) = reply {
+                // A frame that the server could not read has no request ID to echo.
+                ledger.broken(Failure::Refused(error.code));
+                return Err(refusal(&error));
+            }
+            return Err(invalid("a reply out of turn"));
+        }
+        self.flights.pop_front();
+        match reply {
+            Response::Generate(runs) => {
+                ledger.answered(flight, &runs, expected, &mut self.order, received_ns);
+            }
+            Response::Error(ErrorReply { code, .. }) => {
+                ledger.failed(flight, Failure::Refused(code));
+            }
+            _ => return Err(invalid("a reply to another operation")),
+        }
+        Ok(())
+    }
+
+    /// Shows the token, if any, and asks for INFO, on a blocking socket. `late` sees the IDs in
+    /// replies to earlier requests.
+    fn introduce(
+        &mut self,
+        token: Option<&[u8]>,
+        deadline: Instant,
+        mut late: impl FnMut(&Runs<'_>),
+    ) -> io::Result<Info> {
+        let first = self.next_request_id;
+        for request in token.map(|token| Request::Auth { token }).into_iter().chain([Request::Info])
+        {
+            request.encode(self.take_request_id(), &mut self.out);
+        }
+        self.stream.set_write_timeout(Some(left(deadline)?))?;
+        self.stream.write_all(&self.out[self.unwritten..])?;
+        self.out.clear();
+        self.unwritten = 0;
+        loop {
+            let bytes = std::mem::take(&mut self.partial);
+            let mut rest = bytes.as_slice();
+            while let Split::Complete { frame, consumed } =
+                split(rest, RESPONSE_SIZE_MAX).map_err(invalid)?
+            {
+                rest = &rest[consumed..];
+                match Response::decode(&frame).map_err(invalid)? {
+                    Response::Info(info) => return Ok(info),
+                    Response::Generate(runs) => late(&runs),
+                    Response::Error(error) if frame.header.request_id >= first => {
+                        return Err(refusal(&error));
+                    }
+                    _ => {}
+                }
+            }
+            self.partial = rest.to_vec();
+            self.read_more(deadline)?;
+        }
+    }
+
+    fn read_more(&mut self, deadline: Instant) -> io::Result<()> {
+        self.stream.set_read_timeout(Some(left(deadline)?))?;
+        let held = self.partial.len();
+        self.partial.resize(held + READ_SIZE, 0);
+        let size = match self.stream.read(&mut self.partial[held..]) {
+            Ok(0) => return Err(closed()),
+            Ok(size) => size,
+            Err(error) if is_temporary(&error) => 0,
+            Err(error) => return Err(error),
+        };
+        self.partial.truncate(held + size);
+        Ok(())
+    }
+
+    const fn take_request_id(&mut self) -> u64 {
+        let request_id = self.next_request_id;
+        self.next_request_id += 1;
+        request_id
+    }
+}
+
+impl AsFd for TcpLink {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+/// The time until `deadline`, or an error when it has passed.
+pub(crate) fn left(deadline: Instant) -> io::Result<Duration> {
+    deadline
+        .checked_duration_since(Instant::now())
+        .filter(|left| !left.is_zero())
+        .ok_or_else(|| io::Error::new(ErrorKind::TimedOut, "no answer in time"))
+}
+
+/// Whether a call on a socket only has to be made again.
+pub(crate) fn is_temporary(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+}
+
+/// A reply that breaks the protocol.
+pub(crate) fn invalid(cause: impl std::fmt::Display) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, format!("invalid reply: {cause}"))
+}
+
+fn closed() -> io::Error {
+    io::Error::new(ErrorKind::UnexpectedEof, "the server closed the connection")
+}

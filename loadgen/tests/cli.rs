@@ -1,0 +1,85 @@
+//! The command line as a user meets it.
+
+use std::net::{TcpListener, UdpSocket};
+use std::process::{Command, Output};
+
+fn loadgen(flags: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
+    command.args(flags.split_whitespace()).output().expect("the binary was built")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn help_names_every_flag() {
+    let output = loadgen("--help");
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).unwrap();
+    for flag in [
+        "--target",
+        "--rate",
+        "--connections",
+        "--pipeline",
+        "--count",
+        "--threads",
+        "--duration",
+        "--warmup",
+        "--verify",
+        "--json",
+        "--slo-p99",
+        "--token-file",
+    ] {
+        assert!(text.contains(flag), "{flag} in {text}");
+    }
+}
+
+#[test]
+fn wrong_values_are_usage_errors_that_name_the_flag() {
+    for flags in [
+        "--rate 0",
+        "--rate fast",
+        "--connections 0",
+        "--connections 10001",
+        "--pipeline 0",
+        "--pipeline 1025",
+        "--count 0",
+        "--count 4097",
+        "--threads 0",
+        "--threads 3 --connections 2",
+        "--duration 10",
+        "--duration 0s",
+        "--warmup soon",
+        "--slo-p99 0",
+        "--slo-p99 61s",
+        "--target 127.0.0.1:4096",
+        "--target http://127.0.0.1:8080",
+        "--target tcp://127.0.0.1",
+        "--token-file /nonexistent/token",
+        "--token-file /dev/null",
+        "--json /nonexistent/report.json",
+    ] {
+        let output = loadgen(flags);
+        assert_eq!(output.status.code(), Some(2), "{flags}: {}", stderr(&output));
+        let flag = flags.split(' ').next().unwrap();
+        assert!(stderr(&output).contains(flag), "{flags}: {}", stderr(&output));
+    }
+    assert_eq!(loadgen("--no-such-flag").status.code(), Some(2));
+}
+
+#[test]
+fn an_unreachable_target_is_named_with_the_cause() {
+    // Bound and dropped again: nobody listens there.
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for target in [format!("tcp://{tcp}"), format!("udp://{udp}")] {
+        let output = loadgen(&format!("--target {target}"));
+        assert_eq!(output.status.code(), Some(69), "{target}");
+        let message = stderr(&output);
+        assert!(message.contains(&target) && message.contains("refused"), "{message}");
+    }
+    let output = loadgen("--target tcp://no-such-host.invalid:4096");
+    assert_eq!(output.status.code(), Some(69));
+    assert!(stderr(&output).contains("no-such-host.invalid"), "{}", stderr(&output));
+}

@@ -1,0 +1,214 @@
+//! A server that follows a script: what it answers to the n-th request is for the test to say.
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::num::NonZeroU32;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use coreflake_protocol::frame::{REQUEST_SIZE_MAX, Split, split};
+use coreflake_protocol::{
+    ErrorCode, ErrorReply, Frame, Info, Layout, Request, Response, Run, RunsWriter, Tick,
+};
+use serde_json::Value;
+
+pub(crate) const DATACENTER_ID: u16 = 3;
+pub(crate) const WORKER_ID: u16 = 7;
+pub(crate) const TOKEN: &[u8] = b"open sesame";
+
+/// What the peer does with a GENERATE.
+pub(crate) enum Answer {
+    Runs(Vec<Run>),
+    Refuse(ErrorCode),
+    /// Nothing at all.
+    Silence,
+    /// TCP only: close the connection.
+    Close,
+}
+
+/// Called with the number of the request, from 0 over all connections, and its count.
+pub(crate) type Script = Box<dyn FnMut(u64, u32) -> Answer + Send>;
+
+struct State {
+    script: Script,
+    requests: u64,
+    /// Of each of the two lanes.
+    ids: [u64; 2],
+    needs_token: bool,
+}
+
+/// Starts a TCP peer. Connection n is on lane n mod 2.
+pub(crate) fn tcp(script: Script) -> SocketAddr {
+    serve_tcp(script, false)
+}
+
+/// Starts a TCP peer that answers nothing before it has seen [`TOKEN`].
+pub(crate) fn tcp_with_token(script: Script) -> SocketAddr {
+    serve_tcp(script, true)
+}
+
+/// Starts a UDP peer.
+pub(crate) fn udp(script: Script) -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let mut state = State { script, requests: 0, ids: [0; 2], needs_token: false };
+    thread::spawn(move || {
+        let mut buffer = [0; 2048];
+        loop {
+            let (size, client) = socket.recv_from(&mut buffer).unwrap();
+            assert!(size <= 1200, "a datagram of {size} bytes");
+            let Ok(Split::Complete { frame, consumed }) = split(&buffer[..size], REQUEST_SIZE_MAX)
+            else {
+                panic!("no frame");
+            };
+            assert!(buffer[consumed..size].iter().all(|byte| *byte == 0), "padding is zero");
+            let mut out = Vec::new();
+            state.answer(&frame, 0, &mut out);
+            assert!(out.len() <= size, "a reply of {} bytes to {size}", out.len());
+            if !out.is_empty() {
+                socket.send_to(&out, client).unwrap();
+            }
+        }
+    });
+    address
+}
+
+/// `count` IDs from number `first` of all IDs the peer could make; 1000 a tick.
+pub(crate) fn run(first: u64, count: u32) -> Run {
+    let layout = Layout::SNOWFLAKE;
+    let slot = layout.slot(DATACENTER_ID.into(), WORKER_ID.into()).unwrap();
+    let sequence = layout.sequence(u32::try_from(first % 1000).unwrap()).unwrap();
+    layout.pack_run(Tick::new(first / 1000), slot, sequence, NonZeroU32::new(count).unwrap())
+}
+
+/// IDs that never repeat and always grow: every request has a tick of its own.
+pub(crate) fn honest(number: u64, count: u32) -> Answer {
+    Answer::Runs(vec![run(number * 1000, count)])
+}
+
+/// What the load generator did.
+pub(crate) struct Outcome {
+    pub(crate) code: Option<i32>,
+    pub(crate) report: Value,
+    pub(crate) stderr: String,
+}
+
+/// Runs the load generator against `target` with `flags` and without warmup unless they say so.
+pub(crate) fn loadgen(target: &str, flags: &str) -> Outcome {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
+    command.args(["--target", target, "--json", "-"]).args(flags.split_whitespace());
+    if !flags.contains("--warmup") {
+        command.args(["--warmup", "0"]);
+    }
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let report = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+    Outcome { code: output.status.code(), report, stderr }
+}
+
+impl Outcome {
+    /// The number at `path` (`latency_us.p50`) in the report.
+    #[track_caller]
+    pub(crate) fn number(&self, path: &str) -> f64 {
+        let value = path.split('.').fold(&self.report, |value, key| &value[key]);
+        value.as_f64().unwrap_or_else(|| panic!("{path} in {:#}: {}", self.report, self.stderr))
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_code(&self, code: i32) {
+        assert_eq!(self.code, Some(code), "{:#}\n{}", self.report, self.stderr);
+    }
+}
+
+fn serve_tcp(script: Script, needs_token: bool) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let state = Arc::new(Mutex::new(State { script, requests: 0, ids: [0; 2], needs_token }));
+    thread::spawn(move || {
+        for (number, stream) in (0u16..).zip(listener.incoming()) {
+            let state = Arc::clone(&state);
+            thread::spawn(move || serve_connection(stream.unwrap(), &state, number % 2));
+        }
+    });
+    address
+}
+
+fn serve_connection(mut stream: TcpStream, state: &Mutex<State>, lane: u16) {
+    stream.set_nodelay(true).unwrap();
+    let (mut held, mut buffer, mut out) = (Vec::new(), [0; 4096], Vec::new());
+    while let Ok(size @ 1..) = stream.read(&mut buffer) {
+        held.extend_from_slice(&buffer[..size]);
+        let mut rest = held.as_slice();
+        while let Split::Complete { frame, consumed } = split(rest, REQUEST_SIZE_MAX).unwrap() {
+            let goes_on = state.lock().unwrap().answer(&frame, lane, &mut out);
+            if !goes_on || stream.write_all(&out).is_err() {
+                return;
+            }
+            out.clear();
+            rest = &rest[consumed..];
+        }
+        held = rest.to_vec();
+    }
+}
+
+impl State {
+    /// Returns false when the connection should be closed.
+    fn answer(&mut self, frame: &Frame<'_>, lane: u16, out: &mut Vec<u8>) -> bool {
+        let request_id = frame.header.request_id;
+        match Request::decode(frame).unwrap() {
+            Request::Auth { token } if token == TOKEN => {
+                self.needs_token = false;
+                Response::Auth.encode(request_id, out);
+            }
+            _ if self.needs_token => refuse(ErrorCode::Unauthenticated, request_id, out),
+            Request::Info => Response::Info(self.info(lane)).encode(request_id, out),
+            Request::Generate { count, .. } => {
+                let number = self.requests;
+                self.requests += 1;
+                match (self.script)(number, count.get()) {
+                    Answer::Runs(runs) => {
+                        let mut writer = RunsWriter::begin(out, request_id);
+                        for run in runs {
+                            self.ids[usize::from(lane)] += u64::from(run.count().get());
+                            writer.push(out, run);
+                        }
+                        writer.finish(out);
+                    }
+                    Answer::Refuse(code) => refuse(code, request_id, out),
+                    Answer::Silence => {}
+                    Answer::Close => return false,
+                }
+            }
+            other => panic!("unexpected {other:?}"),
+        }
+        true
+    }
+
+    /// All counters grow with the IDs, so that a test can tell them apart.
+    fn info(&self, lane: u16) -> Info {
+        let ids = self.ids[usize::from(lane)];
+        Info {
+            layout: Layout::SNOWFLAKE,
+            datacenter_id: DATACENTER_ID,
+            worker_id: WORKER_ID,
+            count_max: 4096,
+            request_size_max: 1024,
+            datagram_size_max: 1200,
+            shards: 2,
+            lane,
+            home_size: 512,
+            pool_size: 3072,
+            window_left_ms: 1000,
+            lane_ids: ids,
+            lane_waits: ids * 2,
+            lane_pool_claims: ids * 3,
+        }
+    }
+}
+
+fn refuse(code: ErrorCode, request_id: u64, out: &mut Vec<u8>) {
+    let error = ErrorReply { code: code.wire(), retry_after_ms: 0, text: b"" };
+    Response::Error(error).encode(request_id, out);
+}

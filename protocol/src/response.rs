@@ -1,0 +1,392 @@
+//! What a server answers.
+
+use core::fmt;
+
+use crate::code::ErrorCode;
+use crate::frame::{self, Frame, Header, RESPONSE_BIT, VERSION};
+use crate::id::Parts;
+use crate::layout::Layout;
+use crate::reader::Reader;
+use crate::request::Opcode;
+use crate::runs::Runs;
+
+/// A reply. PARSE, HEALTH, INFO, PING and AUTH replies may grow at their end in later versions:
+/// bytes behind the known fields are ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Response<'a> {
+    /// The IDs asked for.
+    Generate(Runs<'a>),
+    /// The ID taken apart.
+    Parse(Parts),
+    /// How the server is.
+    Health(Health),
+    /// What the server is.
+    Info(Info),
+    /// The answer to PING.
+    Ping,
+    /// The token was accepted.
+    Auth,
+    /// Why there is no answer.
+    Error(ErrorReply<'a>),
+}
+
+/// Whether IDs can be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServingState {
+    /// Yes.
+    Serving,
+    /// Not now, for the reason with this code. A number, as in [`ErrorReply`]: a newer server may
+    /// send one that [`ErrorCode`] does not know.
+    Refusing(u16),
+    /// Not any more: the server is shutting down.
+    Draining,
+}
+
+/// How a server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Whether IDs can be had.
+    pub state: ServingState,
+    /// The datacenter part of the server's slot.
+    pub datacenter_id: u16,
+    /// The worker part of the server's slot.
+    pub worker_id: u16,
+    /// Seconds since the server became ready.
+    pub uptime_seconds: u64,
+    /// IDs issued by all lanes since then.
+    pub ids_generated: u64,
+    /// How far the reserved window reaches ahead of the clock, in milliseconds.
+    pub window_left_ms: u64,
+}
+
+/// What a server is, and the lane that answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// How its IDs are laid out.
+    pub layout: Layout,
+    /// The datacenter part of its slot.
+    pub datacenter_id: u16,
+    /// The worker part of its slot.
+    pub worker_id: u16,
+    /// The largest count of one request.
+    pub count_max: u32,
+    /// The longest request in bytes.
+    pub request_size_max: u32,
+    /// The longest datagram in bytes.
+    pub datagram_size_max: u16,
+    /// How many shards the server runs.
+    pub shards: u16,
+    /// The lane that answered, counted from 0.
+    pub lane: u16,
+    /// Sequence numbers per tick that belong to this lane alone.
+    pub home_size: u32,
+    /// Sequence numbers per tick that all lanes share.
+    pub pool_size: u32,
+    /// How far the reserved window reaches ahead of the clock, in milliseconds.
+    pub window_left_ms: u64,
+    /// IDs this lane has issued.
+    pub lane_ids: u64,
+    /// How often this lane had to wait for sequence space.
+    pub lane_waits: u64,
+    /// How many pieces of the pool this lane has claimed.
+    pub lane_pool_claims: u64,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ErrorReply<'a> {
+    /// The code as a number: a newer server may send one that [`ErrorCode`] does not know.
+    pub code: u16,
+    /// When to try again in milliseconds; 0 when the request itself is at fault.
+    pub retry_after_ms: u32,
+    /// For people: UTF-8, at most [`ErrorReply::TEXT_SIZE_MAX`] bytes.
+    pub text: &'a [u8],
+}
+
+/// Why a reply could not be read. The connection is of no use any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseError {
+    /// The version is not spoken here.
+    UnsupportedVersion(u8),
+    /// No reply has this opcode.
+    UnknownOpcode(u8),
+    /// A flag is set that this version does not know.
+    ReservedBits,
+    /// The payload of this opcode is too short or holds a value that cannot be.
+    Payload(u8),
+}
+
+/// The opcode of every ERROR reply.
+pub(crate) const ERROR_OPCODE: u8 = 0xff;
+
+const PARSE_SIZE: usize = 16;
+const HEALTH_SIZE: usize = 32;
+const INFO_SIZE: usize = 80;
+const ERROR_SIZE: usize = 8;
+
+impl<'a> Response<'a> {
+    /// Reads a reply.
+    ///
+    /// # Errors
+    ///
+    /// When the frame is no reply of this version or its payload cannot be right.
+    pub fn decode(frame: &Frame<'a>) -> Result<Self, ResponseError> {
+        let Header { version, opcode, flags, request_id: _ } = frame.header;
+        if version != VERSION {
+            return Err(ResponseError::UnsupportedVersion(version));
+        }
+        if flags != 0 {
+            return Err(ResponseError::ReservedBits);
+        }
+        if opcode == ERROR_OPCODE {
+            return ErrorReply::decode(frame.payload).map(Self::Error);
+        }
+        let known = (opcode & RESPONSE_BIT != 0)
+            .then(|| Opcode::from_wire(opcode & !RESPONSE_BIT))
+            .flatten()
+            .ok_or(ResponseError::UnknownOpcode(opcode))?;
+        let invalid = ResponseError::Payload(opcode);
+        match known {
+            Opcode::Generate => Runs::decode(frame.payload).map(Self::Generate).ok_or(invalid),
+            Opcode::Parse => {
+                let mut reader = at_least(frame, PARSE_SIZE)?;
+                let unix_ms = reader.u64();
+                let (datacenter_id, worker_id) = (reader.u16(), reader.u16());
+                let sequence = reader.u32();
+                Ok(Self::Parse(Parts { unix_ms, datacenter_id, worker_id, sequence }))
+            }
+            Opcode::Health => Ok(Self::Health(Health::decode(at_least(frame, HEALTH_SIZE)?))),
+            Opcode::Info => {
+                Info::decode(at_least(frame, INFO_SIZE)?).map(Self::Info).ok_or(invalid)
+            }
+            Opcode::Ping => Ok(Self::Ping),
+            Opcode::Auth => Ok(Self::Auth),
+        }
+    }
+
+    /// Appends the reply as one frame.
+    ///
+    /// # Panics
+    ///
+    /// For [`Response::Generate`], which [`RunsWriter`](crate::RunsWriter) writes run by run.
+    pub fn encode(&self, request_id: u64, out: &mut Vec<u8>) {
+        let start = frame::begin(out, self.opcode(), request_id);
+        match self {
+            Self::Generate(_) => panic!("GENERATE replies are written by RunsWriter"),
+            Self::Parse(parts) => {
+                out.extend_from_slice(&parts.unix_ms.to_be_bytes());
+                out.extend_from_slice(&parts.datacenter_id.to_be_bytes());
+                out.extend_from_slice(&parts.worker_id.to_be_bytes());
+                out.extend_from_slice(&parts.sequence.to_be_bytes());
+            }
+            Self::Health(health) => health.encode(out),
+            Self::Info(info) => info.encode(out),
+            Self::Ping | Self::Auth => {}
+            Self::Error(error) => error.encode(out),
+        }
+        frame::finish(out, start);
+    }
+
+    const fn opcode(&self) -> u8 {
+        match self {
+            Self::Generate(_) => Opcode::Generate.reply(),
+            Self::Parse(_) => Opcode::Parse.reply(),
+            Self::Health(_) => Opcode::Health.reply(),
+            Self::Info(_) => Opcode::Info.reply(),
+            Self::Ping => Opcode::Ping.reply(),
+            Self::Auth => Opcode::Auth.reply(),
+            Self::Error(_) => ERROR_OPCODE,
+        }
+    }
+}
+
+impl Health {
+    fn decode(mut reader: Reader<'_>) -> Self {
+        let (state, _) = (reader.u8(), reader.u8());
+        let code = reader.u16();
+        let state = match state {
+            1 => ServingState::Serving,
+            3 => ServingState::Draining,
+            // What a newer server may call its state, it is not serving.
+            _ => ServingState::Refusing(code),
+        };
+        Self {
+            state,
+            datacenter_id: reader.u16(),
+            worker_id: reader.u16(),
+            uptime_seconds: reader.u64(),
+            ids_generated: reader.u64(),
+            window_left_ms: reader.u64(),
+        }
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        let (state, code) = match self.state {
+            ServingState::Serving => (1, 0),
+            ServingState::Refusing(code) => (2, code),
+            ServingState::Draining => (3, ErrorCode::Draining.wire()),
+        };
+        out.extend_from_slice(&[state, 0]);
+        out.extend_from_slice(&code.to_be_bytes());
+        out.extend_from_slice(&self.datacenter_id.to_be_bytes());
+        out.extend_from_slice(&self.worker_id.to_be_bytes());
+        out.extend_from_slice(&self.uptime_seconds.to_be_bytes());
+        out.extend_from_slice(&self.ids_generated.to_be_bytes());
+        out.extend_from_slice(&self.window_left_ms.to_be_bytes());
+    }
+}
+
+impl Info {
+    fn decode(mut reader: Reader<'_>) -> Option<Self> {
+        let widths = [reader.u8(), reader.u8(), reader.u8(), reader.u8()];
+        let (datacenter_id, worker_id) = (reader.u16(), reader.u16());
+        let epoch_ms = reader.u64();
+        let [timestamp_bits, datacenter_bits, worker_bits, sequence_bits] = widths;
+        let layout =
+            Layout::new(timestamp_bits, datacenter_bits, worker_bits, sequence_bits, epoch_ms)
+                .ok()?;
+        // The fingerprint says again what the layout said; two copies must agree.
+        if reader.u64() != layout.fingerprint() {
+            return None;
+        }
+        let (count_max, request_size_max) = (reader.u32(), reader.u32());
+        let (datagram_size_max, shards, lane) = (reader.u16(), reader.u16(), reader.u16());
+        let _reserved = reader.u16();
+        Some(Self {
+            layout,
+            datacenter_id,
+            worker_id,
+            count_max,
+            request_size_max,
+            datagram_size_max,
+            shards,
+            lane,
+            home_size: reader.u32(),
+            pool_size: reader.u32(),
+            window_left_ms: reader.u64(),
+            lane_ids: reader.u64(),
+            lane_waits: reader.u64(),
+            lane_pool_claims: reader.u64(),
+        })
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        let layout = &self.layout;
+        out.push(layout.timestamp_bits());
+        out.push(layout.datacenter_bits());
+        out.push(layout.worker_bits());
+        out.push(layout.sequence_bits());
+        out.extend_from_slice(&self.datacenter_id.to_be_bytes());
+        out.extend_from_slice(&self.worker_id.to_be_bytes());
+        out.extend_from_slice(&layout.epoch_ms().to_be_bytes());
+        out.extend_from_slice(&layout.fingerprint().to_be_bytes());
+        out.extend_from_slice(&self.count_max.to_be_bytes());
+        out.extend_from_slice(&self.request_size_max.to_be_bytes());
+        out.extend_from_slice(&self.datagram_size_max.to_be_bytes());
+        out.extend_from_slice(&self.shards.to_be_bytes());
+        out.extend_from_slice(&self.lane.to_be_bytes());
+        out.extend_from_slice(&[0; 2]);
+        out.extend_from_slice(&self.home_size.to_be_bytes());
+        out.extend_from_slice(&self.pool_size.to_be_bytes());
+        out.extend_from_slice(&self.window_left_ms.to_be_bytes());
+        out.extend_from_slice(&self.lane_ids.to_be_bytes());
+        out.extend_from_slice(&self.lane_waits.to_be_bytes());
+        out.extend_from_slice(&self.lane_pool_claims.to_be_bytes());
+    }
+}
+
+impl<'a> ErrorReply<'a> {
+    /// The longest text in bytes; a longer one is cut.
+    pub const TEXT_SIZE_MAX: usize = 160;
+
+    /// The shortest ERROR frame, one without text, in bytes.
+    pub const FRAME_SIZE_MIN: usize = frame::HEADER_SIZE + ERROR_SIZE;
+
+    /// The code, unless it is newer than this crate.
+    pub fn known_code(&self) -> Option<ErrorCode> {
+        ErrorCode::from_wire(self.code)
+    }
+
+    fn decode(payload: &'a [u8]) -> Result<Self, ResponseError> {
+        let invalid = ResponseError::Payload(ERROR_OPCODE);
+        if payload.len() < ERROR_SIZE || payload.len() > ERROR_SIZE + Self::TEXT_SIZE_MAX {
+            return Err(invalid);
+        }
+        let mut reader = Reader::new(payload);
+        let (code, _reserved) = (reader.u16(), reader.u16());
+        let retry_after_ms = reader.u32();
+        let text = reader.rest();
+        core::str::from_utf8(text).map_err(|_| invalid)?;
+        Ok(Self { code, retry_after_ms, text })
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.code.to_be_bytes());
+        out.extend_from_slice(&[0; 2]);
+        out.extend_from_slice(&self.retry_after_ms.to_be_bytes());
+        out.extend_from_slice(utf8_prefix(self.text, Self::TEXT_SIZE_MAX));
+    }
+}
+
+impl fmt::Debug for ErrorReply<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ErrorReply")
+            .field("code", &self.code)
+            .field("retry_after_ms", &self.retry_after_ms)
+            .field("text", &String::from_utf8_lossy(self.text))
+            .finish()
+    }
+}
+
+impl fmt::Display for ResponseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnsupportedVersion(version) => write!(f, "reply in version {version}"),
+            Self::UnknownOpcode(opcode) => write!(f, "reply with unknown opcode {opcode:#04x}"),
+            Self::ReservedBits => f.write_str("reply with reserved bits set"),
+            Self::Payload(opcode) => write!(f, "reply {opcode:#04x} with an impossible payload"),
+        }
+    }
+}
+
+impl core::error::Error for ResponseError {}
+
+/// The front of `text`, at most `size_max` bytes, that ends between two characters.
+fn utf8_prefix(text: &[u8], size_max: usize) -> &[u8] {
+    let Some(rest) = text.get(size_max..) else { return text };
+    let inside = rest.iter().take_while(|byte| **byte & 0xc0 == 0x80).count();
+    if inside == 0 {
+        return &text[..size_max];
+    }
+    let cut = &text[..size_max];
+    &cut[..cut.iter().rposition(|byte| *byte & 0xc0 != 0x80).unwrap_or(0)]
+}
+
+fn at_least<'a>(frame: &Frame<'a>, size: usize) -> Result<Reader<'a>, ResponseError> {
+    if frame.payload.len() < size {
+        return Err(ResponseError::Payload(frame.header.opcode));
+    }
+    Ok(Reader::new(frame.payload))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        for lead in 0..4 {
+            let text = format!("{}{}", "x".repeat(lead), "é\u{20ac}\u{1f600}".repeat(40));
+            let error = ErrorReply { code: 9, retry_after_ms: 0, text: text.as_bytes() };
+            let mut out = Vec::new();
+            Response::Error(error).encode(1, &mut out);
+            let Ok(frame::Split::Complete { frame, .. }) = frame::split(&out, 1024) else {
+                panic!("one frame");
+            };
+            let Ok(Response::Error(read)) = Response::decode(&frame) else {
+                panic!("valid UTF-8");
+            };
+            assert!(text.as_bytes().starts_with(read.text) && read.text.len() > 150);
+        }
+    }
+}

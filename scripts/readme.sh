@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Runs the commands of the README as a new user would: starts the server, then every block that is
+# marked as part of the session, in order. Fails when one of them fails, or prints nothing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+cargo build --locked --release --workspace --bins --examples
+work=$(mktemp -d)
+cargo run --locked --release >"$work/ready" 2>"$work/log" &
+server=$!
+trap 'kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; rm -rf "$work"' EXIT
+for _ in $(seq 300); do
+    grep -q '^ready ' "$work/ready" && break
+    kill -0 "$server" 2>/dev/null || break
+    sleep 0.1
+done
+if ! grep -qE '^ready tcp=127.0.0.1:4096 udp=127.0.0.1:4096 datacenter=0 worker=0 shards=[0-9]+$' \
+        "$work/ready"; then
+    echo "readme: the server is not ready:" >&2
+    cat "$work/log" >&2
+    exit 1
+fi
+
+python3 - >"$work/session" <<'PYTHON'
+import re
+text = open("README.md").read()
+blocks = re.findall(r"<!-- session -->\n```sh\n(.*?)```", text, re.DOTALL)
+assert len(blocks) >= 4, "the README has lost its session"
+print("".join(blocks), end="")
+PYTHON
+
+ran=0
+while IFS= read -r command; do
+    echo "+ $command"
+    output=$(bash -euo pipefail -c "$command" 2>"$work/stderr" </dev/null) || {
+        status=$?
+        echo "readme: exit $status: $command" >&2
+        cat "$work/stderr" >&2
+        exit 1
+    }
+    [ -n "$output" ] || { echo "readme: no output: $command" >&2; exit 1; }
+    echo "$output"
+    ran=$((ran + 1))
+done <"$work/session"
+
+kill -INT "$server"
+wait "$server" || { echo "readme: the server did not end cleanly" >&2; cat "$work/log" >&2; exit 1; }
+trap 'rm -rf "$work"' EXIT
+echo "readme: $ran commands ran"

@@ -1,0 +1,66 @@
+//! `coreflake generate`.
+
+use std::io::{self, BufWriter, Write};
+use std::process::ExitCode;
+
+use coreflake_client::{Client, Error};
+
+use crate::args::{GenerateArgs, KindArg};
+use crate::{auth, exit};
+
+/// IDs fetched in one call.
+const BATCH_MAX: u32 = 16_384;
+
+/// Why there are no more IDs.
+enum Failure {
+    Client(Error),
+    Output(io::Error),
+}
+
+/// Fetches IDs and prints one a line.
+pub fn run(args: &GenerateArgs) -> ExitCode {
+    let KindArg::Snowflake = args.kind;
+    let scheme = if args.udp { "udp" } else { "tcp" };
+    let endpoint = if args.server.contains("://") {
+        args.server.clone()
+    } else {
+        format!("{scheme}://{}", args.server)
+    };
+    let token = match args.token_file.as_deref().map(auth::first_token).transpose() {
+        Ok(token) => token,
+        Err(message) => return exit::fail(exit::CONFIGURATION, &message),
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::fail(exit::SOFTWARE, &error.to_string()),
+    };
+    match runtime.block_on(generate(&endpoint, token, args.count)) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read us has had enough.
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(Failure::Output(error)) => exit::fail(exit::CHECK_FAILED, &error.to_string()),
+        Err(Failure::Client(error)) => {
+            exit::fail(exit::UNAVAILABLE, &format!("no IDs from {endpoint}: {error}"))
+        }
+    }
+}
+
+async fn generate(endpoint: &str, token: Option<Vec<u8>>, count: u32) -> Result<(), Failure> {
+    let mut builder = Client::builder().endpoint(endpoint);
+    if let Some(token) = token {
+        builder = builder.token(token);
+    }
+    let client = builder.build().map_err(Failure::Client)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut left = count;
+    while left > 0 {
+        let batch = client.next_batch(left.min(BATCH_MAX)).await.map_err(Failure::Client)?;
+        for id in batch.ids() {
+            writeln!(out, "{id}").map_err(Failure::Output)?;
+        }
+        left -= left.min(BATCH_MAX);
+    }
+    out.flush().map_err(Failure::Output)
+}

@@ -1,0 +1,5 @@
+//! What each command of the command line does.
+
+pub mod generate;
+pub mod parse;
+pub mod serve;

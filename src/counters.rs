@@ -1,0 +1,235 @@
+//! What each shard counts. A shard writes its own counters only; whoever wants a sum reads them
+//! all.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use coreflake_engine::LaneStats;
+use coreflake_protocol::ErrorCode;
+
+macro_rules! rejects {
+    ($($(#[$doc:meta])* $variant:ident => $name:literal,)*) => {
+        /// Why a frame, a datagram or a connection was turned away. Each reason has its counter.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Reject {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Reject {
+            /// Every reason.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The reason in logs and metrics.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+rejects! {
+    /// A length below the header or above the limit.
+    FrameSize => "frame_size",
+    /// A version not spoken.
+    UnsupportedVersion => "unsupported_version",
+    /// An opcode nobody has.
+    UnknownOpcode => "unknown_opcode",
+    /// A reserved bit set.
+    ReservedBits => "reserved_bits",
+    /// A payload of the wrong size.
+    PayloadSize => "payload_size",
+    /// A kind not spoken.
+    UnknownKind => "unknown_kind",
+    /// A count of 0 or above the limit.
+    InvalidCount => "invalid_count",
+    /// A number that is no ID.
+    InvalidId => "invalid_id",
+    /// A reply sent as a request.
+    UnexpectedResponse => "unexpected_response",
+    /// No token, or a wrong one.
+    Unauthenticated => "unauthenticated",
+    /// Too many errors on one connection.
+    TooManyErrors => "too_many_errors",
+    /// A TLS handshake on the plain port.
+    TlsOnPlainPort => "tls_on_plain_port",
+    /// Another protocol: HTTP, SSH.
+    ForeignProtocol => "foreign_protocol",
+    /// No first frame in time.
+    FirstFrameTimeout => "first_frame_timeout",
+    /// A frame that was begun and not finished in time.
+    FrameTimeout => "frame_timeout",
+    /// A connection that rested too long.
+    IdleTimeout => "idle_timeout",
+    /// A peer that did not read its replies.
+    SlowReader => "slow_reader",
+    /// More connections than the server takes.
+    ConnectionLimit => "connection_limit",
+    /// More connections than one address may have.
+    ConnectionPerIpLimit => "connection_per_ip_limit",
+    /// A datagram shorter than a header, or longer than the limit, or than its frame says.
+    DatagramSize => "datagram_size",
+    /// A datagram whose padding is not zero.
+    DatagramPadding => "datagram_padding",
+    /// An operation that has no meaning on a datagram.
+    DatagramOperation => "datagram_operation",
+    /// A source port of a service that answers datagrams itself.
+    SourcePort => "source_port",
+    /// A source that cannot be a peer: broadcast, multicast, this server.
+    SourceAddress => "source_address",
+    /// A source outside the networks that may send datagrams.
+    SourceNotAllowed => "source_not_allowed",
+    /// More datagrams per second than one source may send.
+    SourceRate => "source_rate",
+    /// More datagrams per second than the shard looks at.
+    TotalRate => "total_rate",
+    /// A reply, even one that says so, would be longer than the datagram that asked.
+    ReplyTooLarge => "reply_too_large",
+    /// Too many datagrams wait for sequence space.
+    Overloaded => "overloaded",
+    /// The socket did not take a reply.
+    ReplyNotSent => "reply_not_sent",
+}
+
+impl From<ErrorCode> for Reject {
+    /// The counter of a code that blames the request.
+    fn from(code: ErrorCode) -> Self {
+        match code {
+            ErrorCode::FrameSize => Self::FrameSize,
+            ErrorCode::UnsupportedVersion => Self::UnsupportedVersion,
+            ErrorCode::UnknownOpcode => Self::UnknownOpcode,
+            ErrorCode::ReservedBits => Self::ReservedBits,
+            ErrorCode::UnknownKind => Self::UnknownKind,
+            ErrorCode::InvalidCount => Self::InvalidCount,
+            ErrorCode::InvalidId => Self::InvalidId,
+            ErrorCode::UnexpectedResponse => Self::UnexpectedResponse,
+            ErrorCode::Unauthenticated => Self::Unauthenticated,
+            ErrorCode::ReplyTooLarge => Self::ReplyTooLarge,
+            ErrorCode::Overloaded => Self::Overloaded,
+            _ => Self::PayloadSize,
+        }
+    }
+}
+
+/// The counters of one shard. One thread adds, any thread reads.
+#[derive(Debug)]
+pub struct ShardCounters {
+    ids: Counter,
+    waits: Counter,
+    pool_claims: Counter,
+    clock_regressions: Counter,
+    refusals: Counter,
+    pub(crate) connections_accepted: Counter,
+    pub(crate) frames: Counter,
+    pub(crate) datagrams: Counter,
+    rejects: [Counter; Reject::ALL.len()],
+}
+
+/// A number that one thread writes and others read.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds without a read-modify-write cycle: there is one writer.
+    pub(crate) fn add(&self, count: u64) {
+        self.0.store(self.get().wrapping_add(count), Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+}
+
+impl ShardCounters {
+    pub(crate) fn new() -> Self {
+        Self {
+            ids: Counter::default(),
+            waits: Counter::default(),
+            pool_claims: Counter::default(),
+            clock_regressions: Counter::default(),
+            refusals: Counter::default(),
+            connections_accepted: Counter::default(),
+            frames: Counter::default(),
+            datagrams: Counter::default(),
+            rejects: [const { Counter(AtomicU64::new(0)) }; Reject::ALL.len()],
+        }
+    }
+
+    /// Publishes what the lane counted. Once per batch.
+    pub(crate) fn publish(&self, lane: &LaneStats) {
+        self.ids.set(lane.ids);
+        self.waits.set(lane.waits);
+        self.pool_claims.set(lane.pool_claims);
+        self.clock_regressions.set(lane.clock_regressions);
+        self.refusals.set(lane.refusals);
+    }
+
+    pub(crate) fn reject(&self, reason: Reject) {
+        self.reject_many(reason, 1);
+    }
+
+    pub(crate) fn reject_many(&self, reason: Reject, count: u64) {
+        self.rejects[reason as usize].add(count);
+    }
+
+    /// How often something was turned away for `reason`.
+    pub fn rejects(&self, reason: Reject) -> u64 {
+        self.rejects[reason as usize].get()
+    }
+
+    /// IDs issued.
+    pub fn ids(&self) -> u64 {
+        self.ids.get()
+    }
+
+    /// How often somebody had to wait for sequence space.
+    pub fn waits(&self) -> u64 {
+        self.waits.get()
+    }
+
+    /// Connections accepted.
+    pub fn connections_accepted(&self) -> u64 {
+        self.connections_accepted.get()
+    }
+
+    /// Every counter that is not zero, by the name it has in logs.
+    pub(crate) fn nonzero(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let own = [
+            ("ids", &self.ids),
+            ("waits", &self.waits),
+            ("pool_claims", &self.pool_claims),
+            ("clock_regressions", &self.clock_regressions),
+            ("refusals", &self.refusals),
+            ("connections_accepted", &self.connections_accepted),
+            ("frames", &self.frames),
+            ("datagrams", &self.datagrams),
+        ];
+        let rejects = Reject::ALL.iter().map(|reason| (reason.name(), self.rejects(*reason)));
+        own.into_iter()
+            .map(|(name, counter)| (name, counter.get()))
+            .chain(rejects)
+            .filter(|(_, count)| *count > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_name_of_its_own() {
+        let mut names: Vec<_> = Reject::ALL.iter().map(|reason| reason.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Reject::ALL.len());
+    }
+
+    #[test]
+    fn codes_that_blame_the_request_count_under_their_own_name() {
+        for code in ErrorCode::ALL.into_iter().filter(|code| code.wire() < 0x0100) {
+            assert_eq!(Reject::from(code).name(), code.name().to_lowercase());
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Exit codes, fixed for scripts and supervisors.
+
+use std::process::ExitCode;
+
+/// Something was checked and found wrong: an ID that is none, for instance.
+pub const CHECK_FAILED: u8 = 1;
+
+/// The command line makes no sense.
+pub const USAGE: u8 = 2;
+
+/// A server is not there, or cannot serve.
+pub const UNAVAILABLE: u8 = 69;
+
+/// The program itself is at fault.
+pub const SOFTWARE: u8 = 70;
+
+/// The configuration makes no sense.
+pub const CONFIGURATION: u8 = 78;
+
+/// Prints `message`, each of its lines with the name of the program, and gives `code`.
+pub fn fail(code: u8, message: &str) -> ExitCode {
+    for line in message.lines() {
+        eprintln!("coreflake: {line}");
+    }
+    ExitCode::from(code)
+}

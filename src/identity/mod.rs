@@ -1,0 +1,3 @@
+//! Where the windows of a slot come from.
+
+pub(crate) mod memory;

@@ -1,0 +1,32 @@
+//! The coreflake server.
+//!
+//! ```text
+//!  shard 0 (core 0) - lane 0 - TCP+UDP (SO_REUSEPORT)  \
+//!  shard 1 (core 1) - lane 1 - TCP+UDP (SO_REUSEPORT)   > read only: the gate, one atomic word
+//!  ...                                                 /
+//!  control          - keeper, signals
+//! ```
+//!
+//! A shard owns everything it touches while it answers: sockets, buffers, lane. Data plane and
+//! control plane never wait for each other. What can fail is built before the first request is
+//! answered; a panic ends the process; shutdown has an order and a deadline.
+//!
+//! [`server`] is the entry point; `ARCHITECTURE.md` has the map.
+
+mod admission;
+mod alarm;
+pub mod args;
+pub mod auth;
+mod clock;
+pub mod commands;
+pub mod config;
+pub mod counters;
+pub mod exit;
+mod identity;
+mod keeper;
+pub mod limits;
+pub mod logging;
+mod net;
+pub mod server;
+mod service;
+mod shard;

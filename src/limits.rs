@@ -1,0 +1,122 @@
+//! Every bound of the server, with its unit in its name and the reason for its size.
+
+use core::time::Duration;
+
+use coreflake_protocol::frame::{HEADER_SIZE, REQUEST_SIZE_MAX, RESPONSE_SIZE_MAX};
+use coreflake_protocol::{Count, RUN_SIZE};
+
+/// Bytes of input a connection keeps. A read of that size brings 146 requests for IDs, more than
+/// one turn answers; a request of the largest size fits four times.
+pub(crate) const INPUT_SIZE: usize = 4_096;
+
+/// Bytes of output a connection reserves when it is accepted: 64 replies of one run take 1,792. It
+/// grows when larger batches are asked for and is then kept.
+pub(crate) const OUTPUT_SIZE_INITIAL: usize = 4_096;
+
+/// Frames answered for one connection before the next one has its turn.
+pub(crate) const TURN_FRAMES_MAX: u32 = 64;
+
+/// IDs issued to one connection before the next one has its turn.
+pub(crate) const TURN_IDS_MAX: u32 = Count::MAX;
+
+/// Bytes of output one turn can produce at most: a whole batch in runs of one ID each may follow on
+/// almost another one, beside the longest replies to everything else. Nothing more is read or
+/// answered until they are written, so this is also the most a connection holds for a peer that
+/// does not read.
+pub(crate) const OUTPUT_SIZE_MAX: usize = 256 * 1_024;
+
+/// Requests in error on one connection before it is closed.
+pub(crate) const CONNECTION_ERRORS_MAX: u32 = 100;
+
+/// From accepting a connection to the first byte of its first frame.
+pub(crate) const FIRST_FRAME_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// From the first byte of a frame to its last, however slowly the bytes between trickle in.
+pub(crate) const FRAME_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a peer may leave replies unread without taking a single byte.
+pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection may rest between two frames.
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// How often a shard looks at the clock for the deadlines above: they are that exact, and the
+/// request path reads no clock for them.
+pub(crate) const DEADLINE_RESOLUTION: Duration = Duration::from_millis(100);
+
+/// How long a connection that was closed for an error is still read from, so that the reply which
+/// says why is not destroyed by a reset.
+pub(crate) const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Bytes that are read and thrown away meanwhile.
+pub(crate) const LINGER_SIZE_MAX: usize = 64 * 1_024;
+
+/// How long a connection must be quiet during shutdown before it is closed.
+pub(crate) const DRAIN_QUIET: Duration = Duration::from_millis(100);
+
+/// How long shutdown waits for connections to finish.
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Connections accepted in a row before other work has its turn.
+pub(crate) const ACCEPT_BATCH_MAX: u32 = 8;
+
+/// Shortest and longest pause after an accept that failed (out of file descriptors, mostly).
+pub(crate) const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(10);
+pub(crate) const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// Length of the kernel's queue of connections not yet accepted, per shard.
+pub(crate) const LISTEN_BACKLOG: i32 = 1_024;
+
+/// Socket buffers for datagrams in bytes, per shard: a burst of some thousand requests is kept
+/// while the shard answers others. The kernel may allow less.
+pub(crate) const UDP_BUFFER_SIZE: usize = 4 * 1_024 * 1_024;
+
+/// Datagram requests of one shard that may wait for the next tick.
+pub(crate) const UDP_WAITING_MAX: usize = 4_096;
+
+/// Sources whose datagram rate one shard follows. Two sources that fall into one place share its
+/// rate.
+pub(crate) const UDP_SOURCES_MAX: usize = 4_096;
+
+/// Seconds of its rate that a source may send at once.
+pub(crate) const UDP_BURST_SECONDS: u64 = 1;
+
+/// How far ahead of the clock ticks are reserved.
+pub(crate) const RESERVE_AHEAD: Duration = Duration::from_secs(3);
+
+/// How often the keeper looks whether to reserve more.
+pub(crate) const KEEPER_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Bytes of a token file.
+pub(crate) const TOKEN_FILE_SIZE_MAX: u64 = 64 * 1_024;
+
+/// Tries to find a port that is free on TCP and on UDP, when port 0 was asked for.
+pub(crate) const FREE_PORT_ATTEMPTS_MAX: u32 = 64;
+
+const _: () = assert!(INPUT_SIZE >= 4 * REQUEST_SIZE_MAX);
+const _: () = assert!(OUTPUT_SIZE_INITIAL >= TURN_FRAMES_MAX as usize * (HEADER_SIZE + RUN_SIZE));
+const _: () = assert!(OUTPUT_SIZE_MAX >= 2 * RESPONSE_SIZE_MAX + TURN_FRAMES_MAX as usize * 1_024);
+
+/// The bounds an operator may set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections of the whole server.
+    pub connections_max: u32,
+    /// Connections from one IP address.
+    pub connections_per_ip_max: u32,
+    /// Datagrams per second that one shard looks at.
+    pub udp_rate_max: u64,
+    /// Datagrams per second that one shard looks at from one IP address.
+    pub udp_source_rate_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 10_000,
+            connections_per_ip_max: 1_000,
+            udp_rate_max: 2_000_000,
+            udp_source_rate_max: 1_000_000,
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The application of one shard: requests in, answers out, nothing else.
+
+use core::cell::Cell;
+use std::sync::Arc;
+use std::time::Instant;
+
+use coreflake_engine::{Demand, Gate, Lane, Outcome, Refusal, RunSink, SequencePlan};
+use coreflake_protocol::frame::{DATAGRAM_SIZE_MAX, REQUEST_SIZE_MAX};
+use coreflake_protocol::{
+    Count, ErrorCode, ErrorReply, Health, Id, Info, Layout, Parts, Response, ServingState, Slot,
+    Tick,
+};
+use tracing::warn;
+
+use crate::clock::WallTime;
+use crate::counters::ShardCounters;
+
+// The limits of the protocol, as wide as INFO carries them.
+#[allow(clippy::cast_possible_truncation)] // 1,024 and 1,200.
+const REQUEST_SIZE: u32 = REQUEST_SIZE_MAX as u32;
+#[allow(clippy::cast_possible_truncation)]
+const DATAGRAM_SIZE: u16 = DATAGRAM_SIZE_MAX as u16;
+
+/// What does not change while a server runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    pub(crate) layout: Layout,
+    pub(crate) slot: Slot,
+    pub(crate) plan: SequencePlan,
+    pub(crate) started: Instant,
+}
+
+/// One look at the clock and at the gate: enough for everything that is answered in one turn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    pub(crate) now: WallTime,
+    pub(crate) hi: Tick,
+}
+
+/// Answers what a shard is asked. Owned by the shard's thread.
+#[derive(Debug)]
+pub(crate) struct Service {
+    identity: Arc<Identity>,
+    lane: Lane,
+    lane_index: u16,
+    gate: Arc<Gate>,
+    counters: Arc<ShardCounters>,
+    all_counters: Arc<[Arc<ShardCounters>]>,
+    clock_regressions_logged: Cell<u64>,
+    draining: bool,
+}
+
+impl Service {
+    pub(crate) fn new(
+        identity: Arc<Identity>,
+        lane: Lane,
+        lane_index: u16,
+        gate: Arc<Gate>,
+        all_counters: Arc<[Arc<ShardCounters>]>,
+    ) -> Self {
+        let counters = Arc::clone(&all_counters[usize::from(lane_index)]);
+        Self {
+            identity,
+            lane,
+            lane_index,
+            gate,
+            counters,
+            all_counters,
+            clock_regressions_logged: Cell::new(0),
+            draining: false,
+        }
+    }
+
+    /// Begins a turn. The only place where a shard reads the clock.
+    pub(crate) fn turn(&self) -> Turn {
+        Turn { now: WallTime::now(), hi: self.gate.hi() }
+    }
+
+    /// Ends a turn: what was counted becomes visible.
+    pub(crate) fn publish(&self) {
+        let stats = self.lane.stats();
+        self.counters.publish(stats);
+        if stats.clock_regressions != self.clock_regressions_logged.get() {
+            self.clock_regressions_logged.set(stats.clock_regressions);
+            warn!(
+                lane = self.lane_index,
+                behind_ms = stats.clock_regression_ms,
+                "the clock stands behind the last timestamp issued"
+            );
+        }
+    }
+
+    /// How the shard counts what it turns away.
+    pub(crate) fn counters(&self) -> &ShardCounters {
+        &self.counters
+    }
+
+    /// From now on every request for IDs is refused: the server shuts down.
+    pub(crate) fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    pub(crate) fn generate(
+        &mut self,
+        turn: &Turn,
+        demand: &mut Demand,
+        sink: &mut impl RunSink,
+    ) -> Outcome {
+        self.lane.generate(turn.now.unix_ms(), turn.hi, demand, sink)
+    }
+
+    pub(crate) fn parse(&self, id: Id) -> Parts {
+        self.identity.layout.parse(id)
+    }
+
+    /// When `tick` begins, in milliseconds since the Unix epoch.
+    pub(crate) fn unix_ms(&self, tick: Tick) -> u64 {
+        self.identity.layout.unix_ms(tick)
+    }
+
+    pub(crate) fn health(&self, turn: &Turn) -> Health {
+        self.publish();
+        let state = if self.draining {
+            ServingState::Draining
+        } else {
+            self.lane
+                .refusal(turn.now.unix_ms(), turn.hi)
+                .map_or(ServingState::Serving, |refusal| {
+                    ServingState::Refusing(refusal.code().wire())
+                })
+        };
+        Health {
+            state,
+            datacenter_id: self.identity.slot.datacenter_id(),
+            worker_id: self.identity.slot.worker_id(),
+            uptime_seconds: self.identity.started.elapsed().as_secs(),
+            ids_generated: self.all_counters.iter().map(|shard| shard.ids()).sum(),
+            window_left_ms: self.window_left_ms(turn),
+        }
+    }
+
+    pub(crate) fn info(&self, turn: &Turn) -> Info {
+        let Identity { layout, slot, plan, .. } = &*self.identity;
+        let stats = self.lane.stats();
+        Info {
+            layout: *layout,
+            datacenter_id: slot.datacenter_id(),
+            worker_id: slot.worker_id(),
+            count_max: Count::MAX,
+            request_size_max: REQUEST_SIZE,
+            datagram_size_max: DATAGRAM_SIZE,
+            shards: plan.lanes(),
+            lane: self.lane_index,
+            home_size: plan.home_size(),
+            pool_size: plan.pool_size(),
+            window_left_ms: self.window_left_ms(turn),
+            lane_ids: stats.ids,
+            lane_waits: stats.waits,
+            lane_pool_claims: stats.pool_claims,
+        }
+    }
+
+    fn window_left_ms(&self, turn: &Turn) -> u64 {
+        self.unix_ms(turn.hi).saturating_sub(turn.now.unix_ms())
+    }
+}
+
+/// The reply that says why there are no IDs.
+pub(crate) fn refusal_reply(refusal: Refusal) -> Response<'static> {
+    let text: &[u8] = match refusal {
+        Refusal::ClockRegression { .. } => b"the clock went back by a second or more",
+        Refusal::WindowExhausted => b"the reserved window is used up and was not extended",
+        Refusal::TimestampExhausted => b"the layout has no tick for this time",
+    };
+    error_reply(refusal.code(), refusal.retry_after_ms(), text)
+}
+
+/// An ERROR reply.
+pub(crate) fn error_reply(code: ErrorCode, retry_after_ms: u32, text: &[u8]) -> Response<'_> {
+    Response::Error(ErrorReply { code: code.wire(), retry_after_ms, text })
+}

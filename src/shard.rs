@@ -1,0 +1,171 @@
+//! One core: a thread, a runtime, its sockets and its lane. It shares nothing on the request path.
+
+use core::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use coreflake_protocol::Tick;
+use ipnet::IpNet;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+
+use crate::admission::Admission;
+use crate::alarm::TickAlarm;
+use crate::auth::Tokens;
+use crate::clock::WallTime;
+use crate::counters::{Reject, ShardCounters};
+use crate::limits::{DRAIN_TIMEOUT, Limits};
+use crate::net::acceptor::Acceptor;
+use crate::net::deadline::CoarseClock;
+use crate::net::socket::ShardSockets;
+use crate::net::source::SourceFilter;
+use crate::net::udp::UdpDoor;
+use crate::service::Service;
+
+/// What the tasks of one shard have in common.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) service: RefCell<Service>,
+    pub(crate) counters: Arc<ShardCounters>,
+    pub(crate) tokens: Option<Arc<Tokens>>,
+    pub(crate) coarse_clock: CoarseClock,
+    /// Cancelled when the server stops.
+    pub(crate) stopping: CancellationToken,
+    alarm: TickAlarm,
+}
+
+/// Everything a shard needs, made before its thread starts.
+#[derive(Debug)]
+pub(crate) struct ShardSeed {
+    pub(crate) core: Option<core_affinity::CoreId>,
+    pub(crate) service: Service,
+    pub(crate) counters: Arc<ShardCounters>,
+    pub(crate) sockets: ShardSockets,
+    pub(crate) tokens: Option<Arc<Tokens>>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) udp_allow: Vec<IpNet>,
+    pub(crate) limits: Limits,
+    pub(crate) stopping: CancellationToken,
+}
+
+impl ShardSeed {
+    /// Runs the shard on the current thread until the server stops. Tells `built` once whether it
+    /// could be built; before that nothing is served.
+    pub(crate) fn run(self, built: &Sender<io::Result<()>>) -> io::Result<()> {
+        if let Some(core) = self.core
+            && !core_affinity::set_for_current(core)
+        {
+            warn!(core = core.id, "cannot pin the shard to its core");
+        }
+        let runtime =
+            Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        let runtime = match runtime {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                let _ = built.send(Err(error));
+                return Ok(());
+            }
+        };
+        runtime.block_on(async {
+            match self.build() {
+                Ok(doors) => {
+                    let _ = built.send(Ok(()));
+                    doors.serve().await
+                }
+                Err(error) => {
+                    let _ = built.send(Err(error));
+                    Ok(())
+                }
+            }
+        })
+    }
+
+    fn build(self) -> io::Result<Doors> {
+        let shard = Rc::new(Shard {
+            service: RefCell::new(self.service),
+            counters: self.counters,
+            tokens: self.tokens,
+            coarse_clock: CoarseClock::new(),
+            stopping: self.stopping,
+            alarm: TickAlarm::new()?,
+        });
+        let port = self.sockets.tcp.local_addr()?.port();
+        let udp = match self.sockets.udp {
+            Some(socket) => {
+                let filter = SourceFilter::new(port, self.udp_allow, &self.limits);
+                Some(UdpDoor::new(socket, filter, Rc::clone(&shard))?)
+            }
+            None => None,
+        };
+        let tasks = TaskTracker::new();
+        let acceptor = Acceptor {
+            listener: TcpListener::from_std(self.sockets.tcp)?,
+            admission: self.admission,
+            tasks: tasks.clone(),
+            shard: Rc::clone(&shard),
+        };
+        Ok(Doors { shard, acceptor, udp, tasks })
+    }
+}
+
+/// A shard that can serve.
+struct Doors {
+    shard: Rc<Shard>,
+    acceptor: Acceptor,
+    udp: Option<UdpDoor>,
+    tasks: TaskTracker,
+}
+
+impl Doors {
+    async fn serve(self) -> io::Result<()> {
+        let Self { shard, acceptor, udp, tasks } = self;
+        let streams = async {
+            tasks.spawn_local(acceptor.run());
+            shard.stopping.cancelled().await;
+            shard.service.borrow_mut().drain();
+            tasks.close();
+            if tokio::time::timeout(DRAIN_TIMEOUT, tasks.wait()).await.is_err() {
+                warn!(left = tasks.len(), "connections did not finish in time");
+            }
+            Ok(())
+        };
+        let datagrams = async {
+            match udp {
+                Some(udp) => udp.run().await,
+                None => Ok(()),
+            }
+        };
+        // A door that fails ends the shard, and the shard the process.
+        let doors = async { tokio::try_join!(streams, datagrams).map(|_| ()) };
+        let clock = shard.coarse_clock.run();
+        tokio::select! {
+            result = doors => result,
+            result = shard.alarm.run() => result,
+            () = clock => Ok(()),
+        }
+    }
+}
+
+impl Shard {
+    /// Waits for the wall clock to reach `tick`, and no longer: it may have got there before.
+    pub(crate) async fn wait(&self, tick: Tick) -> io::Result<()> {
+        let remaining = {
+            let service = self.service.borrow();
+            WallTime::now().until(service.unix_ms(tick))
+        };
+        if remaining.is_zero() {
+            tokio::task::yield_now().await;
+            return Ok(());
+        }
+        self.alarm.wait(tick, remaining).await
+    }
+
+    pub(crate) fn reject(&self, reason: Reject) {
+        self.counters.reject(reason);
+    }
+}
