@@ -1,18 +1,7 @@
 //! An async client for the coreflake unique-ID service, for callers that count microseconds.
 //!
 //! ```no_run
-//! use coreflake_client::Client;
-//!
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), coreflake_client::Error> {
-//! let client = Client::builder().endpoint("tcp://127.0.0.1:4096").build()?;
-//! let id = client.next().await?;
-//! println!("{id}");
-//! for id in client.next_batch(1000).await? {
-//!     println!("{id}");
-//! }
-//! # Ok(())
-//! # }
+#![doc = include_str!("../examples/first_ids.rs")]
 //! ```
 //!
 //! * [`Client`] is what calls are made on. It is cheap to clone, and all clones share one
