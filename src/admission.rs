@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::counters::Reject;
 use crate::limits::Limits;
+use crate::peer;
 
 /// Counts the connections of all shards.
 #[derive(Debug)]
@@ -32,9 +33,10 @@ impl Admission {
         Self { limits, open: Mutex::default() }
     }
 
-    /// A permit for a connection from `ip`, or the limit it would pass.
+    /// A permit for a connection from `ip`, or the limit it would pass. Addresses of one IPv6
+    /// network count as one.
     pub(crate) fn admit(self: &Arc<Self>, ip: IpAddr) -> Result<Permit, Reject> {
-        let ip = ip.to_canonical();
+        let ip = peer::network(ip);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.total >= self.limits.connections_max {
             return Err(Reject::ConnectionLimit);

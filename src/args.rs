@@ -1,9 +1,11 @@
 //! The command line.
 
 use core::str::FromStr;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
@@ -11,23 +13,46 @@ use crate::limits::Limits;
 
 /// A distributed unique-ID service: 64-bit, time-ordered IDs without coordination.
 ///
-/// Without a command it serves, as `coreflake serve` does.
+/// Without a command it serves: `coreflake --shards 4` is `coreflake serve --shards 4`.
 #[derive(Debug, Parser)]
-#[command(name = "coreflake", version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "coreflake",
+    version,
+    after_help = "Serving is set up with --listen, --shards, --datacenter-id, --worker-id and more: \
+                  see `coreflake serve --help`."
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub command: Command,
+}
 
-    /// How to serve, when no command is given.
-    #[command(flatten)]
-    pub serve: ServeArgs,
+impl Cli {
+    /// Reads a command line, with the name of the program first. Ends the process when there is
+    /// nothing to do: 0 after `--help` and `--version`, 2 when it makes no sense.
+    pub fn read(args: impl IntoIterator<Item = OsString>) -> Self {
+        Self::parse_from(with_command(args))
+    }
+}
+
+/// Puts `serve` where no command stands.
+fn with_command(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut args: Vec<_> = args.into_iter().collect();
+    let about_all = ["-h", "--help", "-V", "--version"];
+    let serves = args.get(1).is_none_or(|first| {
+        let flag = first.as_encoded_bytes().starts_with(b"-");
+        flag && !about_all.iter().any(|known| first == known)
+    });
+    if serves {
+        args.insert(1.min(args.len()), "serve".into());
+    }
+    args
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve IDs over TCP and UDP
+    /// Serve IDs over TCP and UDP (the default)
     Serve(ServeArgs),
     /// Fetch IDs from a server and print one a line
     Generate(GenerateArgs),
@@ -60,7 +85,7 @@ pub struct ServeArgs {
     pub auth_token_file: Option<PathBuf>,
 
     /// Serve other hosts without a token: everybody who reaches the port can take IDs
-    #[arg(long, env = "COREFLAKE_INSECURE")]
+    #[arg(long, env = "COREFLAKE_INSECURE", value_parser = BoolishValueParser::new())]
     pub insecure: bool,
 
     /// Networks whose datagrams are answered, or `none` for no UDP [default: loopback]
@@ -178,9 +203,36 @@ pub struct ParseArgs {
 ///
 /// When they are not valid: for tests.
 pub fn parse_serve(args: &[&str]) -> ServeArgs {
-    let all = ["coreflake"].iter().chain(args);
-    match Cli::try_parse_from(all) {
-        Ok(cli) => cli.serve,
+    let all = ["coreflake"].iter().chain(args).map(OsString::from);
+    match Cli::try_parse_from(with_command(all)) {
+        Ok(Cli { command: Command::Serve(serve) }) => serve,
+        Ok(other) => panic!("not serve: {other:?}"),
         Err(error) => panic!("{error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_is_what_is_meant_when_nothing_is_said() {
+        let with = |line: &str| {
+            let args = with_command(line.split_whitespace().map(OsString::from));
+            args.join(&OsString::from(" ")).into_string().unwrap()
+        };
+        assert_eq!(with("coreflake"), "coreflake serve");
+        assert_eq!(with("coreflake --shards 2"), "coreflake serve --shards 2");
+        for line in ["coreflake parse 1", "coreflake --help", "coreflake -V", "coreflake nonsense"]
+        {
+            assert_eq!(with(line), line);
+        }
     }
 }

@@ -71,6 +71,13 @@ impl Config {
                 ));
             }
         }
+        if loopback && args.auth_token_file.is_some() && args.udp_allow.is_none() {
+            problem(
+                "auth-token-file: a datagram carries no token; name the networks whose datagrams \
+                 are answered with --udp-allow, or switch UDP off with --udp-allow none"
+                    .to_owned(),
+            );
+        }
         let slot = layout
             .slot(args.datacenter_id.unwrap_or(0), args.worker_id.unwrap_or(0))
             .map_err(|error| problem(error.to_string()));
@@ -156,8 +163,9 @@ mod tests {
     fn every_problem_is_named_at_once() {
         let args = ["--worker-id", "32", "--shards", "2000", "--auth-token-file", "/nowhere"];
         let all = problems(&args);
-        assert_eq!(all.len(), 3, "{all:?}");
-        assert_eq!(all[0], "worker_id 32 is out of range: 0 to 31 are allowed");
-        assert!(all[1].starts_with("shards 2000:") && all[2].contains("/nowhere"));
+        assert_eq!(all.len(), 4, "{all:?}");
+        assert!(all[0].starts_with("auth-token-file: a datagram carries no token"));
+        assert_eq!(all[1], "worker_id 32 is out of range: 0 to 31 are allowed");
+        assert!(all[2].starts_with("shards 2000:") && all[3].contains("/nowhere"));
     }
 }

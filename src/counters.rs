@@ -4,7 +4,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use coreflake_engine::LaneStats;
-use coreflake_protocol::ErrorCode;
+use coreflake_protocol::DecodeError;
 
 macro_rules! rejects {
     ($($(#[$doc:meta])* $variant:ident => $name:literal,)*) => {
@@ -85,26 +85,24 @@ rejects! {
     ReplyTooLarge => "reply_too_large",
     /// Too many datagrams wait for sequence space.
     Overloaded => "overloaded",
+    /// A request for IDs while the server shuts down.
+    Draining => "draining",
     /// The socket did not take a reply.
     ReplyNotSent => "reply_not_sent",
 }
 
-impl From<ErrorCode> for Reject {
-    /// The counter of a code that blames the request.
-    fn from(code: ErrorCode) -> Self {
-        match code {
-            ErrorCode::FrameSize => Self::FrameSize,
-            ErrorCode::UnsupportedVersion => Self::UnsupportedVersion,
-            ErrorCode::UnknownOpcode => Self::UnknownOpcode,
-            ErrorCode::ReservedBits => Self::ReservedBits,
-            ErrorCode::UnknownKind => Self::UnknownKind,
-            ErrorCode::InvalidCount => Self::InvalidCount,
-            ErrorCode::InvalidId => Self::InvalidId,
-            ErrorCode::UnexpectedResponse => Self::UnexpectedResponse,
-            ErrorCode::Unauthenticated => Self::Unauthenticated,
-            ErrorCode::ReplyTooLarge => Self::ReplyTooLarge,
-            ErrorCode::Overloaded => Self::Overloaded,
-            _ => Self::PayloadSize,
+impl From<DecodeError> for Reject {
+    fn from(error: DecodeError) -> Self {
+        match error {
+            DecodeError::FrameSize { .. } => Self::FrameSize,
+            DecodeError::UnsupportedVersion { .. } => Self::UnsupportedVersion,
+            DecodeError::UnexpectedResponse { .. } => Self::UnexpectedResponse,
+            DecodeError::UnknownOpcode { .. } => Self::UnknownOpcode,
+            DecodeError::ReservedBits => Self::ReservedBits,
+            DecodeError::PayloadSize { .. } => Self::PayloadSize,
+            DecodeError::UnknownKind { .. } => Self::UnknownKind,
+            DecodeError::InvalidCount { .. } => Self::InvalidCount,
+            DecodeError::InvalidId { .. } => Self::InvalidId,
         }
     }
 }
@@ -227,9 +225,20 @@ mod tests {
     }
 
     #[test]
-    fn codes_that_blame_the_request_count_under_their_own_name() {
-        for code in ErrorCode::ALL.into_iter().filter(|code| code.wire() < 0x0100) {
-            assert_eq!(Reject::from(code).name(), code.name().to_lowercase());
+    fn what_is_wrong_with_a_request_counts_under_the_name_of_its_code() {
+        let errors = [
+            DecodeError::FrameSize { length: 0, length_max: 0 },
+            DecodeError::UnsupportedVersion { version: 0 },
+            DecodeError::UnexpectedResponse { opcode: 0 },
+            DecodeError::UnknownOpcode { opcode: 0 },
+            DecodeError::ReservedBits,
+            DecodeError::PayloadSize { size: 0, size_min: 0, size_max: 0 },
+            DecodeError::UnknownKind { kind: 0 },
+            DecodeError::InvalidCount { count: 0 },
+            DecodeError::InvalidId { number: 0 },
+        ];
+        for error in errors {
+            assert_eq!(Reject::from(error).name(), error.code().name().to_lowercase());
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Exit codes, fixed for scripts and supervisors.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// Something was checked and found wrong: an ID that is none, for instance.
@@ -17,10 +18,17 @@ pub const SOFTWARE: u8 = 70;
 /// The configuration makes no sense.
 pub const CONFIGURATION: u8 = 78;
 
-/// Prints `message`, each of its lines with the name of the program, and gives `code`.
+/// Says `message`, and gives `code`.
 pub fn fail(code: u8, message: &str) -> ExitCode {
-    for line in message.lines() {
-        eprintln!("coreflake: {line}");
-    }
+    say(message);
     ExitCode::from(code)
+}
+
+/// Prints the lines of `message` on standard error, each with the name of the program. If nobody
+/// reads it, that is no reason to fail.
+pub fn say(message: &str) {
+    let mut error = io::stderr().lock();
+    for line in message.lines() {
+        let _ = writeln!(error, "coreflake: {line}");
+    }
 }

@@ -14,7 +14,6 @@
 //! [`server`] is the entry point; `ARCHITECTURE.md` has the map.
 
 mod admission;
-mod alarm;
 pub mod args;
 pub mod auth;
 mod clock;
@@ -27,6 +26,9 @@ mod keeper;
 pub mod limits;
 pub mod logging;
 mod net;
+mod peer;
 pub mod server;
 mod service;
 mod shard;
+mod signals;
+mod tick_queue;

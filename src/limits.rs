@@ -25,10 +25,15 @@ pub(crate) const TURN_IDS_MAX: u32 = Count::MAX;
 /// does not read.
 pub(crate) const OUTPUT_SIZE_MAX: usize = 256 * 1_024;
 
+/// Replies that wait for more to be written with them, while a connection lets others have their
+/// turn.
+pub(crate) const FLUSH_SIZE: usize = 16 * 1_024;
+
 /// Requests in error on one connection before it is closed.
 pub(crate) const CONNECTION_ERRORS_MAX: u32 = 100;
 
-/// From accepting a connection to the first byte of its first frame.
+/// From accepting a connection to the last byte of its first frame, and to a valid token where one
+/// is required.
 pub(crate) const FIRST_FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// From the first byte of a frame to its last, however slowly the bytes between trickle in.
@@ -54,6 +59,9 @@ pub(crate) const LINGER_SIZE_MAX: usize = 64 * 1_024;
 /// How long a connection must be quiet during shutdown before it is closed.
 pub(crate) const DRAIN_QUIET: Duration = Duration::from_millis(100);
 
+/// How long a connection that is never quiet is told that the server shuts down.
+pub(crate) const DRAIN_GRACE: Duration = Duration::from_millis(250);
+
 /// How long shutdown waits for connections to finish.
 pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -71,8 +79,18 @@ pub(crate) const LISTEN_BACKLOG: i32 = 1_024;
 /// while the shard answers others. The kernel may allow less.
 pub(crate) const UDP_BUFFER_SIZE: usize = 4 * 1_024 * 1_024;
 
-/// Datagram requests of one shard that may wait for the next tick.
+/// Datagrams looked at before the connections of the shard have their turn. A batch from the kernel
+/// may bring 2,048.
+pub(crate) const TURN_DATAGRAMS_MAX: u32 = 64;
+
+/// Datagram requests of one shard that may wait for sequence space.
 pub(crate) const UDP_WAITING_MAX: usize = 4_096;
+
+/// IDs for which they may wait: 64 ticks' worth. Whoever would wait longer has given up before.
+pub(crate) const UDP_WAITING_IDS_MAX: u32 = 64 * Count::MAX;
+
+/// IDs for which the requests of one source may wait, so that it leaves room for others.
+pub(crate) const UDP_WAITING_IDS_PER_SOURCE_MAX: u32 = UDP_WAITING_IDS_MAX / 4;
 
 /// Sources whose datagram rate one shard follows. Two sources that fall into one place share its
 /// rate.

@@ -20,6 +20,8 @@ pub fn start(format: LogFormat) {
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(colour)
+        // Whoever closed our standard error wants no lines, and no panic about it.
+        .log_internal_errors(false)
         .with_target(false);
     let _ = match format {
         LogFormat::Text => lines.try_init(),

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use coreflake::args::{Cli, Command};
 use coreflake::commands::{generate, parse, serve};
 
@@ -11,12 +10,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     end_on_panic();
-    let cli = Cli::parse();
-    match cli.command {
-        None => serve::run(&cli.serve),
-        Some(Command::Serve(args)) => serve::run(&args),
-        Some(Command::Generate(args)) => generate::run(&args),
-        Some(Command::Parse(args)) => parse::run(&args),
+    match Cli::read(std::env::args_os()).command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Generate(args) => generate::run(&args),
+        Command::Parse(args) => parse::run(&args),
     }
 }
 

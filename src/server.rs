@@ -10,6 +10,7 @@ use std::time::Instant;
 use coreflake_engine::Incarnation;
 use coreflake_protocol::TickError;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -157,8 +158,8 @@ impl Server {
             .build()
             .map_err(RunError::Control)?;
         warn!(
-            "the window store is memory, not durable yet: after a restart with a clock that \
-               stands earlier, IDs can come twice"
+            "the window store is memory, not durable yet: IDs can come twice after a restart with a \
+             clock that stands earlier, or when another server has the same slot"
         );
         // However this ends, no shard is left behind.
         let _stop = stopping.clone().drop_guard();
@@ -214,6 +215,8 @@ async fn control(
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let mut interval = tokio::time::interval(KEEPER_INTERVAL);
+    // After a pause of the process one look is enough.
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stop = core::pin::pin!(stop);
     loop {
         tokio::select! {

@@ -1,6 +1,7 @@
 //! The application of one shard: requests in, answers out, nothing else.
 
 use core::cell::Cell;
+use core::time::Duration;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -117,9 +118,9 @@ impl Service {
         self.identity.layout.parse(id)
     }
 
-    /// When `tick` begins, in milliseconds since the Unix epoch.
-    pub(crate) fn unix_ms(&self, tick: Tick) -> u64 {
-        self.identity.layout.unix_ms(tick)
+    /// How long after the turn began `tick` begins.
+    pub(crate) fn until(&self, turn: &Turn, tick: Tick) -> Duration {
+        turn.now.until(self.identity.layout.unix_ms(tick))
     }
 
     pub(crate) fn health(&self, turn: &Turn) -> Health {
@@ -165,7 +166,7 @@ impl Service {
     }
 
     fn window_left_ms(&self, turn: &Turn) -> u64 {
-        self.unix_ms(turn.hi).saturating_sub(turn.now.unix_ms())
+        self.identity.layout.unix_ms(turn.hi).saturating_sub(turn.now.unix_ms())
     }
 }
 

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use coreflake_protocol::Tick;
 use ipnet::IpNet;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
@@ -15,9 +14,7 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use crate::admission::Admission;
-use crate::alarm::TickAlarm;
 use crate::auth::Tokens;
-use crate::clock::WallTime;
 use crate::counters::{Reject, ShardCounters};
 use crate::limits::{DRAIN_TIMEOUT, Limits};
 use crate::net::acceptor::Acceptor;
@@ -26,6 +23,7 @@ use crate::net::socket::ShardSockets;
 use crate::net::source::SourceFilter;
 use crate::net::udp::UdpDoor;
 use crate::service::Service;
+use crate::tick_queue::TickQueue;
 
 /// What the tasks of one shard have in common.
 #[derive(Debug)]
@@ -36,7 +34,8 @@ pub(crate) struct Shard {
     pub(crate) coarse_clock: CoarseClock,
     /// Cancelled when the server stops.
     pub(crate) stopping: CancellationToken,
-    alarm: TickAlarm,
+    /// Who waits for sequence space.
+    pub(crate) queue: Rc<TickQueue>,
 }
 
 /// Everything a shard needs, made before its thread starts.
@@ -92,7 +91,7 @@ impl ShardSeed {
             tokens: self.tokens,
             coarse_clock: CoarseClock::new(),
             stopping: self.stopping,
-            alarm: TickAlarm::new()?,
+            queue: Rc::new(TickQueue::new()?),
         });
         let port = self.sockets.tcp.local_addr()?.port();
         let udp = match self.sockets.udp {
@@ -145,26 +144,13 @@ impl Doors {
         let clock = shard.coarse_clock.run();
         tokio::select! {
             result = doors => result,
-            result = shard.alarm.run() => result,
+            result = shard.queue.run() => result,
             () = clock => Ok(()),
         }
     }
 }
 
 impl Shard {
-    /// Waits for the wall clock to reach `tick`, and no longer: it may have got there before.
-    pub(crate) async fn wait(&self, tick: Tick) -> io::Result<()> {
-        let remaining = {
-            let service = self.service.borrow();
-            WallTime::now().until(service.unix_ms(tick))
-        };
-        if remaining.is_zero() {
-            tokio::task::yield_now().await;
-            return Ok(());
-        }
-        self.alarm.wait(tick, remaining).await
-    }
-
     pub(crate) fn reject(&self, reason: Reject) {
         self.counters.reject(reason);
     }

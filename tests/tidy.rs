@@ -153,14 +153,14 @@ fn a_library_is_named_where_it_belongs() {
         ("clap::", &["src/args.rs", "src/main.rs"][..]),
         ("core_affinity::", &["src/shard.rs", "src/server.rs"]),
         ("socket2::", &["src/net/socket.rs", "src/net/acceptor.rs"]),
-        ("quinn_udp::", &["src/net/udp.rs", "src/net/outbox.rs"]),
-        ("rustix::", &["src/alarm.rs", "src/commands/serve.rs"]),
+        ("quinn_udp::", &["src/net/udp.rs", "src/net/inbox.rs", "src/net/outbox.rs"]),
+        ("rustix::", &["src/tick_queue.rs", "src/commands/serve.rs"]),
         ("subtle::", &["src/auth.rs"]),
         ("jiff::", &["src/commands/parse.rs"]),
         ("serde", &["src/commands/parse.rs"]),
         ("mimalloc::", &["src/main.rs"]),
         ("coreflake_client::", &["src/commands/generate.rs"]),
-        ("unsafe {", &["src/alarm.rs"]),
+        ("unsafe {", &["src/tick_queue.rs"]),
         ("SystemTime", &["src/clock.rs"]),
     ];
     let mut problems = Vec::new();

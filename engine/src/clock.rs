@@ -10,8 +10,7 @@ use crate::outcome::Refusal;
 /// A clock this far back, in milliseconds, is waited for; from here on the lane holds instead.
 pub const HOLD_MS_MIN: u64 = 5;
 
-/// A clock this far back, in milliseconds, makes the lane refuse; it also limits how far a holding
-/// lane may get ahead of the clock.
+/// A clock this far back, in milliseconds, makes the lane refuse.
 pub const REFUSE_MS_MIN: u64 = 1_000;
 
 /// What the distance between clock and last tick asks for.
@@ -24,7 +23,7 @@ pub enum Verdict {
     /// The clock is less than [`HOLD_MS_MIN`] back: wait until it is there again.
     WaitOut,
     /// The clock is less than [`REFUSE_MS_MIN`] back: stay on the last tick, and when it is used up
-    /// count on without the clock.
+    /// count on, at the pace of the clock and no further ahead of it than at first.
     Hold,
 }
 

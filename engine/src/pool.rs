@@ -43,8 +43,9 @@ impl Pool {
     pub fn claim(&self, tick: Tick, want: NonZeroU32) -> Option<Range<u32>> {
         assert!(tick.get() <= u64::MAX >> self.next_bits, "tick {tick} does not fit the pool word");
         let mut word = self.word.load(Ordering::Relaxed);
-        // Every round that fails means that another lane moved the word up, which within one tick
-        // happens at most once per number of the pool, and once more to enter the tick.
+        // A round fails when another lane has moved the word up, which within one tick happens at
+        // most once per number of the pool. A lane that is outrun in tick after tick gives up, and
+        // waits like one that finds the pool empty.
         for _ in 0..=self.range.end - self.range.start + 1 {
             let (word_tick, word_next) = self.unpack(word);
             if word_tick > tick {

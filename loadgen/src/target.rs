@@ -17,8 +17,8 @@ use crate::udp::{self, UdpLink};
 /// How long a connection may take from its first packet to its INFO reply.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Connections made for each one kept, at most, when only those of one lane are wanted: with 64 lanes
-/// the chance to miss the lane that often is one in ten million.
+/// Connections made for each one kept, at most, when only those of one lane are wanted: with 64
+/// lanes the chance to miss the lane that often is one in ten million.
 const CONNECTS_PER_KEPT_MAX: u32 = 1_024;
 
 /// A transport.
@@ -59,8 +59,8 @@ pub(crate) enum Link {
 }
 
 impl Target {
-    /// Makes `count` links, all to one lane of the server if `lane` names it. The message of an error
-    /// names the target.
+    /// Makes `count` links, all to one lane of the server if `lane` names it. The message of an
+    /// error names the target.
     pub(crate) fn connect(
         &self,
         count: u32,

@@ -37,7 +37,7 @@ pub enum ErrorCode {
     ClockRegression,
     /// The reserved window is used up and could not be extended.
     WindowExhausted,
-    /// The layout has no tick left, or the clock is before its epoch. Retrying does not help.
+    /// The clock is past the last tick of the layout. Retrying does not help.
     TimestampExhausted,
     /// Too many requests are waiting for sequence space.
     Overloaded,

@@ -13,6 +13,8 @@ const BATCH_MAX: u32 = 16_384;
 
 /// Why there are no more IDs.
 enum Failure {
+    /// The command line names no server.
+    Usage(Error),
     Client(Error),
     Output(io::Error),
 }
@@ -21,10 +23,12 @@ enum Failure {
 pub fn run(args: &GenerateArgs) -> ExitCode {
     let KindArg::Snowflake = args.kind;
     let scheme = if args.udp { "udp" } else { "tcp" };
-    let endpoint = if args.server.contains("://") {
-        args.server.clone()
-    } else {
-        format!("{scheme}://{}", args.server)
+    let endpoint = match args.server.split_once("://") {
+        None => format!("{scheme}://{}", args.server),
+        Some(("tcp", _)) if args.udp => {
+            return exit::fail(exit::USAGE, &format!("--udp: {} is a TCP address", args.server));
+        }
+        Some(_) => args.server.clone(),
     };
     let token = match args.token_file.as_deref().map(auth::first_token).transpose() {
         Ok(token) => token,
@@ -41,6 +45,7 @@ pub fn run(args: &GenerateArgs) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(Failure::Output(error)) => exit::fail(exit::CHECK_FAILED, &error.to_string()),
+        Err(Failure::Usage(error)) => exit::fail(exit::USAGE, &error.to_string()),
         Err(Failure::Client(error)) => {
             exit::fail(exit::UNAVAILABLE, &format!("no IDs from {endpoint}: {error}"))
         }
@@ -52,7 +57,7 @@ async fn generate(endpoint: &str, token: Option<Vec<u8>>, count: u32) -> Result<
     if let Some(token) = token {
         builder = builder.token(token);
     }
-    let client = builder.build().map_err(Failure::Client)?;
+    let client = builder.build().map_err(Failure::Usage)?;
     let mut out = BufWriter::new(io::stdout().lock());
     let mut left = count;
     while left > 0 {

@@ -48,7 +48,7 @@ fn parse_all(ids: &[String], out: &mut impl Write) -> io::Result<bool> {
             Ok(parsed) => print(&parsed, out)?,
             Err(message) => {
                 valid = false;
-                eprintln!("coreflake: {message}");
+                exit::say(&message);
             }
         }
     }
@@ -76,7 +76,7 @@ fn parse_lines(input: &mut impl BufRead, out: &mut impl Write) -> io::Result<boo
             Ok(parsed) => print(&parsed, out)?,
             Err(message) => {
                 valid = false;
-                eprintln!("coreflake: line {number}: {message}");
+                exit::say(&format!("line {number}: {message}"));
             }
         }
     }

@@ -57,7 +57,10 @@ impl Acceptor {
                     // Out of file descriptors or memory: those that are open go on, and one of them
                     // will end.
                     warn!(%error, pause_ms = pause.as_millis(), "cannot accept connections");
-                    tokio::time::sleep(pause).await;
+                    tokio::select! {
+                        () = self.shard.stopping.cancelled() => return,
+                        () = tokio::time::sleep(pause) => {}
+                    }
                     pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
                 }
             }

@@ -1,23 +1,25 @@
 //! One TCP connection: moves bytes between the socket and its [`Session`].
 
 use core::ops::Range;
+use core::time::Duration;
 use std::io;
 use std::rc::Rc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
 use crate::admission::Permit;
 use crate::counters::Reject;
 use crate::limits::{
-    DRAIN_QUIET, FIRST_FRAME_TIMEOUT, FRAME_TIMEOUT, IDLE_TIMEOUT, INPUT_SIZE, LINGER_SIZE_MAX,
-    LINGER_TIMEOUT, OUTPUT_SIZE_INITIAL, WRITE_TIMEOUT,
+    DRAIN_GRACE, DRAIN_QUIET, FIRST_FRAME_TIMEOUT, FLUSH_SIZE, FRAME_TIMEOUT, IDLE_TIMEOUT,
+    INPUT_SIZE, LINGER_SIZE_MAX, LINGER_TIMEOUT, OUTPUT_SIZE_INITIAL, WRITE_TIMEOUT,
 };
 use crate::net::deadline::Deadline;
-use crate::net::session::{Next, Session};
+use crate::net::session::{Next, Progress, Session};
 use crate::shard::Shard;
+use crate::tick_queue::Place;
 
 /// A connection and its buffers, which are allocated here once and used until it ends.
 #[derive(Debug)]
@@ -33,6 +35,12 @@ pub(crate) struct Connection {
     /// What it means when the deadline passes.
     overdue: Reject,
     draining: bool,
+    /// Bytes dealt with since the deadline was last set.
+    consumed: usize,
+    /// Made when it is first needed.
+    place: Option<Place>,
+    /// Whether it is this connection's turn to take sequence space.
+    let_in: bool,
     _permit: Permit,
 }
 
@@ -69,6 +77,9 @@ impl Connection {
             deadline: Deadline::new(first_frame),
             overdue: Reject::FirstFrameTimeout,
             draining: false,
+            consumed: 0,
+            place: None,
+            let_in: false,
             _permit: permit,
         }
     }
@@ -91,27 +102,65 @@ impl Connection {
         // Ends with the connection; each round answers a frame, or waits for bytes, a tick or its
         // turn.
         loop {
-            let progress = {
-                let mut service = self.shard.service.borrow_mut();
-                let turn = service.turn();
-                let input = &self.input[self.received.clone()];
-                let progress = self.session.advance(input, &mut service, &turn, &mut self.output);
-                service.publish();
-                progress
-            };
+            let progress = self.turn()?;
             self.received.start += progress.consumed;
-            self.send(progress.complete).await?;
+            self.consumed += progress.consumed;
+            let more = progress.next == Next::Yield && self.output.len() < FLUSH_SIZE;
+            if !more {
+                self.send(progress.complete).await?;
+            }
             match progress.next {
                 Next::Read => {
-                    self.expect_more(progress.consumed);
+                    self.expect_more();
                     self.receive().await?;
                 }
                 Next::Yield => tokio::task::yield_now().await,
-                Next::Wait(tick) => self.shard.wait(tick).await?,
+                Next::Wait(tick) => {
+                    self.join();
+                    // If the tick has come while the replies were sent, nobody else will open.
+                    self.shard.queue.open_at(tick, Duration::ZERO)?;
+                    self.wait().await;
+                }
+                Next::Queue if self.shard.queue.is_empty() => {}
+                Next::Queue => {
+                    self.join();
+                    self.wait().await;
+                }
                 Next::Close => return Err(End::Told),
                 Next::Drop => return Err(End::Silent),
             }
         }
+    }
+
+    /// Goes to the end of the line. Not before everything is sent: who is let in must be there.
+    fn join(&mut self) {
+        self.place.get_or_insert_with(|| Place::new(&self.shard.queue)).join();
+    }
+
+    async fn wait(&mut self) {
+        if let Some(place) = &mut self.place {
+            place.let_in().await;
+            self.let_in = true;
+        }
+    }
+
+    /// Answers what is there, as far as one turn goes.
+    fn turn(&mut self) -> Result<Progress, End> {
+        let queue = &self.shard.queue;
+        let let_in = core::mem::take(&mut self.let_in);
+        let may_issue = let_in || queue.is_empty();
+        let mut service = self.shard.service.borrow_mut();
+        let turn = service.turn();
+        let input = &self.input[self.received.clone()];
+        let output = &mut self.output;
+        let progress = self.session.advance(input, may_issue, &mut service, &turn, output);
+        service.publish();
+        if let Next::Wait(tick) = progress.next {
+            queue.open_at(tick, service.until(&turn, tick))?;
+        } else if let_in {
+            queue.let_in_next();
+        }
+        Ok(progress)
     }
 
     /// Sends the first `complete` bytes of the output: in one write, if the peer reads.
@@ -134,17 +183,18 @@ impl Connection {
     }
 
     /// Sets the deadline for what has to come next, and makes room for it.
-    fn expect_more(&mut self, consumed: usize) {
+    fn expect_more(&mut self) {
         let now = self.shard.coarse_clock.now();
-        if self.received.is_empty() {
-            self.received = 0..0;
-            if self.session.has_begun() {
+        let new = core::mem::take(&mut self.consumed) > 0 || self.overdue != Reject::FrameTimeout;
+        if self.draining {
+            // The deadline is that of the drain.
+        } else if self.received.is_empty() {
+            if self.session.is_settled() {
                 self.deadline.set(now + IDLE_TIMEOUT);
                 self.overdue = Reject::IdleTimeout;
             }
-            return;
-        }
-        if consumed > 0 || self.overdue != Reject::FrameTimeout {
+        } else if new && (self.session.is_settled() || now + FRAME_TIMEOUT < self.deadline.at()) {
+            // The rest of a frame that has begun.
             self.deadline.set(now + FRAME_TIMEOUT);
             self.overdue = Reject::FrameTimeout;
         }
@@ -156,14 +206,15 @@ impl Connection {
         let Self { stream, input, received, deadline, overdue, draining, shard, .. } = self;
         let room = &mut input[received.end..];
         let size = if *draining {
-            let read = timeout(DRAIN_QUIET, stream.read(room)).await;
-            read.map_err(|_| End::Told)??
+            let read = timeout_at(deadline.at(), timeout(DRAIN_QUIET, stream.read(room))).await;
+            read.map_err(|_| End::Told)?.map_err(|_| End::Told)??
         } else {
             tokio::select! {
                 biased;
                 read = stream.read(room) => read?,
                 () = shard.stopping.cancelled() => {
                     *draining = true;
+                    deadline.set(Instant::now() + DRAIN_GRACE);
                     return Ok(());
                 }
                 () = deadline.passed() => return Err(End::Overdue(*overdue)),

@@ -11,7 +11,12 @@ use coreflake_protocol::{
 };
 
 use crate::counters::Reject;
+use crate::limits::UDP_WAITING_IDS_PER_SOURCE_MAX;
 use crate::service::{Service, Turn, error_reply, refusal_reply};
+
+/// When to ask again after OVERLOADED, in milliseconds: a source's share of the queue is gone by
+/// then.
+const OVERLOADED_RETRY_MS: u32 = UDP_WAITING_IDS_PER_SOURCE_MAX / Count::MAX;
 
 /// A request for IDs that came in a datagram.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +25,13 @@ pub(crate) struct DatagramRequest {
     count: Count,
     /// The size of the datagram, which the reply must not exceed.
     size: usize,
+}
+
+impl DatagramRequest {
+    /// How many IDs are asked for.
+    pub(crate) const fn ids(&self) -> u32 {
+        self.count.get()
+    }
 }
 
 /// What becomes of a datagram.
@@ -51,7 +63,7 @@ pub(crate) fn read(datagram: &[u8], service: &Service, turn: &Turn, out: &mut Ve
     let (frame, padding) = match frame::split(datagram, REQUEST_SIZE_MAX) {
         Ok(Split::Complete { frame, consumed }) => (frame, &datagram[consumed..]),
         Ok(Split::Incomplete) => return dropped(Reject::DatagramSize),
-        Err(error) => return dropped(error.code().into()),
+        Err(error) => return dropped(error.into()),
     };
     if padding.iter().any(|byte| *byte != 0) {
         return dropped(Reject::DatagramPadding);
@@ -59,6 +71,7 @@ pub(crate) fn read(datagram: &[u8], service: &Service, turn: &Turn, out: &mut Ve
     let request_id = frame.header.request_id;
     let response = match Request::decode(&frame) {
         Ok(Request::Generate { .. }) if service.is_draining() => {
+            service.counters().reject(Reject::Draining);
             error_reply(ErrorCode::Draining, 0, b"the server is shutting down")
         }
         Ok(Request::Generate { kind: _, count }) => {
@@ -75,12 +88,12 @@ pub(crate) fn read(datagram: &[u8], service: &Service, turn: &Turn, out: &mut Ve
             | DecodeError::InvalidCount { .. }
             | DecodeError::InvalidId { .. }),
         ) => {
-            service.counters().reject(error.code().into());
+            service.counters().reject(error.into());
             let text = error.to_string();
             let reply = error_reply(error.code(), 0, text.as_bytes());
             return Meaning::Settled(fit(&reply, request_id, size, service, out));
         }
-        Err(error) => return dropped(error.code().into()),
+        Err(error) => return dropped(error.into()),
     };
     Meaning::Settled(fit(&response, request_id, size, service, out))
 }
@@ -122,7 +135,8 @@ pub(crate) fn overloaded(
     out: &mut Vec<u8>,
 ) -> Answer {
     service.counters().reject(Reject::Overloaded);
-    let reply = error_reply(ErrorCode::Overloaded, 1, b"too many requests wait for sequence space");
+    let text = b"too many requests wait for sequence space";
+    let reply = error_reply(ErrorCode::Overloaded, OVERLOADED_RETRY_MS, text);
     fit(&reply, request.request_id, request.size, service, out)
 }
 
@@ -151,6 +165,9 @@ fn fit(
         return Answer::Reply;
     }
     out.truncate(start);
+    if size < ErrorReply::FRAME_SIZE_MIN {
+        return Answer::Drop(Reject::ReplyTooLarge);
+    }
     service.counters().reject(Reject::ReplyTooLarge);
     let text = format!("pad the request to {reply_size} bytes");
     let reply = error_reply(ErrorCode::ReplyTooLarge, 0, text.as_bytes());

@@ -4,7 +4,7 @@ use core::cell::Cell;
 use core::pin::Pin;
 use core::time::Duration;
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, Sleep, sleep_until};
 
 use crate::limits::DEADLINE_RESOLUTION;
 
@@ -43,6 +43,8 @@ impl CoarseClock {
     /// Keeps the time, for ever.
     pub(crate) async fn run(&self) {
         let mut interval = tokio::time::interval(DEADLINE_RESOLUTION);
+        // After a pause of the process one look is enough.
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             interval.tick().await;
             self.now.set(Instant::now());
@@ -53,6 +55,11 @@ impl CoarseClock {
 impl Deadline {
     pub(crate) fn new(at: Instant) -> Self {
         Self { at, timer: Box::pin(sleep_until(at)) }
+    }
+
+    /// The moment.
+    pub(crate) const fn at(&self) -> Instant {
+        self.at
     }
 
     /// Moves the deadline.

@@ -7,6 +7,7 @@ pub(crate) mod acceptor;
 mod connection;
 mod datagram;
 pub(crate) mod deadline;
+mod inbox;
 mod outbox;
 mod session;
 pub(crate) mod socket;

@@ -21,6 +21,13 @@ pub(crate) struct Route {
     pub(crate) local: Option<IpAddr>,
 }
 
+/// A socket and what is known of its offloads.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    pub(crate) socket: UdpSocket,
+    pub(crate) state: UdpSocketState,
+}
+
 /// Replies of equal size to one peer.
 #[derive(Debug)]
 pub(crate) struct Outbox {
@@ -42,22 +49,16 @@ impl Outbox {
     }
 
     /// Takes the reply that was appended for `route`; sends what cannot wait with it.
-    pub(crate) fn push(
-        &mut self,
-        route: Route,
-        socket: &UdpSocket,
-        state: &UdpSocketState,
-        counters: &ShardCounters,
-    ) {
+    pub(crate) fn push(&mut self, route: Route, wire: &Wire, counters: &ShardCounters) {
         let start = self.segments * self.segment_size;
         let size = self.bytes.len() - start;
         debug_assert!(size > 0 && size <= DATAGRAM_SIZE_MAX);
         let joins = self.route == Some(route)
             && self.segment_size == size
-            && self.segments < state.max_gso_segments()
+            && self.segments < wire.state.max_gso_segments()
             && self.bytes.len() <= BYTES_MAX;
         if !joins {
-            self.transmit(0..start, socket, state, counters);
+            self.transmit(0..start, wire, counters);
             self.bytes.copy_within(start.., 0);
             self.bytes.truncate(size);
             self.segments = 0;
@@ -68,26 +69,15 @@ impl Outbox {
     }
 
     /// Sends what is left.
-    pub(crate) fn flush(
-        &mut self,
-        socket: &UdpSocket,
-        state: &UdpSocketState,
-        counters: &ShardCounters,
-    ) {
-        self.transmit(0..self.bytes.len(), socket, state, counters);
+    pub(crate) fn flush(&mut self, wire: &Wire, counters: &ShardCounters) {
+        self.transmit(0..self.bytes.len(), wire, counters);
         self.bytes.clear();
         self.segments = 0;
         self.segment_size = 0;
         self.route = None;
     }
 
-    fn transmit(
-        &self,
-        range: Range<usize>,
-        socket: &UdpSocket,
-        state: &UdpSocketState,
-        counters: &ShardCounters,
-    ) {
+    fn transmit(&self, range: Range<usize>, wire: &Wire, counters: &ShardCounters) {
         let Some(route) = self.route.filter(|_| !range.is_empty()) else {
             return;
         };
@@ -100,7 +90,7 @@ impl Outbox {
         };
         // A reply that the socket does not take is lost, as any datagram may be: the peer asks
         // again.
-        if state.try_send(UdpSockRef::from(socket), &transmit).is_err() {
+        if wire.state.try_send(UdpSockRef::from(&wire.socket), &transmit).is_err() {
             counters.reject_many(Reject::ReplyNotSent, self.segments as u64);
         }
     }

@@ -48,8 +48,10 @@ pub(crate) enum Next {
     Read,
     /// Let others have their turn, then go on with what is there.
     Yield,
-    /// Wait for this tick, then go on.
+    /// Wait until it is this connection's turn to take sequence space: there is more at this tick.
     Wait(Tick),
+    /// The same, behind those who wait already.
+    Queue,
     /// Close, after the replies.
     Close,
     /// Close without a word: the peer does not speak this protocol.
@@ -62,16 +64,17 @@ impl Session {
         Self { tokens, authenticated, begun: false, errors: 0, waiting: None }
     }
 
-    /// Whether a whole frame was received yet.
-    pub(crate) const fn has_begun(&self) -> bool {
-        self.begun
+    /// Whether the peer has sent a whole frame, and shown a token if one is required.
+    pub(crate) const fn is_settled(&self) -> bool {
+        self.begun && self.authenticated
     }
 
     /// Answers the whole frames at the front of `input`, up to the limits of a turn, at the end of
-    /// `out`.
+    /// `out`. Unless `may_issue`, others have waited longer for sequence space.
     pub(crate) fn advance(
         &mut self,
         input: &[u8],
+        may_issue: bool,
         service: &mut Service,
         turn: &Turn,
         out: &mut Vec<u8>,
@@ -81,20 +84,23 @@ impl Session {
         let mut consumed = 0;
         let next = loop {
             if let Some(waiting) = self.waiting.take() {
+                if !may_issue {
+                    self.waiting = Some(waiting);
+                    break Next::Queue;
+                }
                 ids_left = ids_left.saturating_sub(waiting.demand.remaining());
                 if let Some(until) = self.issue(waiting, service, turn, out) {
                     break Next::Wait(until);
                 }
             }
-            if frames == TURN_FRAMES_MAX
-                || ids_left == 0
-                || out.len() > OUTPUT_SIZE_MAX - RESPONSE_SIZE_MAX
-            {
-                break Next::Yield;
-            }
             let rest = &input[consumed..];
-            match frame::split(rest, REQUEST_SIZE_MAX) {
+            let split = frame::split(rest, REQUEST_SIZE_MAX);
+            let enough = frames == TURN_FRAMES_MAX
+                || ids_left == 0
+                || out.len() > OUTPUT_SIZE_MAX - RESPONSE_SIZE_MAX;
+            match split {
                 Ok(Split::Incomplete) => break Next::Read,
+                _ if enough => break Next::Yield,
                 Ok(Split::Complete { frame, consumed: size }) => {
                     consumed += size;
                     frames += 1;
@@ -136,6 +142,9 @@ impl Session {
         let request_id = frame.header.request_id;
         let request = match Request::decode(frame) {
             Ok(request) => request,
+            Err(_) if !self.authenticated => {
+                return Some(Self::unauthenticated(request_id, service, out));
+            }
             Err(error) => return self.reject(error, request_id, service, out),
         };
         if !self.authenticated && !matches!(request, Request::Auth { .. } | Request::Ping) {
@@ -143,6 +152,7 @@ impl Session {
         }
         let response = match request {
             Request::Generate { .. } if service.is_draining() => {
+                service.counters().reject(Reject::Draining);
                 error_reply(ErrorCode::Draining, 0, b"the server is shutting down")
             }
             // The one kind there is; a further one is a compile error here, not a wrong answer.
@@ -200,7 +210,7 @@ impl Session {
         out: &mut Vec<u8>,
     ) -> Option<Next> {
         let code = error.code();
-        service.counters().reject(code.into());
+        service.counters().reject(error.into());
         error_reply(code, 0, error.to_string().as_bytes()).encode(request_id, out);
         self.errors += 1;
         if self.errors == CONNECTION_ERRORS_MAX {

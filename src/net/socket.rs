@@ -2,6 +2,9 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix;
+use std::os::unix::net::UnixDatagram;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -37,7 +40,13 @@ fn bind_once(listen: SocketAddr, shards: u16, udp: bool) -> io::Result<Vec<Shard
     let mut address = listen;
     // All sockets of the server share the port, and so could those of a second server: the kernel
     // would divide the peers between the two. Who binds alone first finds out whether the port is
-    // free.
+    // free; the claim keeps two servers from finding so at the same moment.
+    let alone = socket(address, Type::STREAM, Share::Alone)?;
+    if let Some(bound) = alone.local_addr()?.as_socket() {
+        address.set_port(bound.port());
+    }
+    let _claim = claim(address.port())?;
+    drop(alone);
     drop(socket(address, Type::STREAM, Share::Alone)?);
     if udp {
         drop(socket(address, Type::DGRAM, Share::Alone)?);
@@ -45,11 +54,7 @@ fn bind_once(listen: SocketAddr, shards: u16, udp: bool) -> io::Result<Vec<Shard
     let mut streams = Vec::new();
     let mut datagrams = Vec::new();
     for _ in 0..shards {
-        let stream = socket(address, Type::STREAM, Share::Shards)?;
-        if let Some(bound) = stream.local_addr()?.as_socket() {
-            address.set_port(bound.port());
-        }
-        streams.push(stream);
+        streams.push(socket(address, Type::STREAM, Share::Shards)?);
         datagrams.push(if udp { Some(socket(address, Type::DGRAM, Share::Shards)?) } else { None });
     }
     streams
@@ -60,6 +65,13 @@ fn bind_once(listen: SocketAddr, shards: u16, udp: bool) -> io::Result<Vec<Shard
             Ok(ShardSockets { tcp: stream.into(), udp: datagrams.map(UdpSocket::from) })
         })
         .collect()
+}
+
+/// A name that one process of the network namespace can have at a time, and that goes with it: held
+/// while a port is tried and taken.
+fn claim(port: u16) -> io::Result<UnixDatagram> {
+    let name = unix::net::SocketAddr::from_abstract_name(format!("coreflake-bind-{port}"))?;
+    UnixDatagram::bind_addr(&name)
 }
 
 /// With whom a socket shares its port.

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use crate::counters::Reject;
 use crate::limits::{Limits, UDP_BURST_SECONDS, UDP_SOURCES_MAX};
 use crate::net::outbox::Route;
+use crate::peer;
 
 /// Ports of services that answer whatever they are sent, and of amplifiers: echo, discard, daytime,
 /// quote, chargen, DNS, TFTP, NTP, SNMP, CLDAP, SSDP, memcached. A datagram "from" there is forged.
@@ -57,21 +58,28 @@ impl SourceFilter {
         let ip = source.ip();
         let local = route.local.map(|local| local.to_canonical());
         let own = source.port() == self.listen_port && Some(ip) == local;
-        if own || !is_unicast(ip) {
+        // A datagram to a group has no address that a reply could come from.
+        if own || !is_unicast(ip) || !local.is_none_or(is_unicast) {
             return Err(Reject::SourceAddress);
         }
         if !self.allow.iter().any(|network| network.contains(&ip)) {
             return Err(Reject::SourceNotAllowed);
         }
+        // The source first: what it sends beyond its rate does not use up that of all.
+        let place = self.place(route);
+        if !self.sources[place].take(now, self.source_interval) {
+            return Err(Reject::SourceRate);
+        }
         if !self.total.take(now, self.total_interval) {
             return Err(Reject::TotalRate);
         }
-        let place = self.hasher.hash_one(network(ip)) % self.sources.len() as u64;
-        let bucket = usize::try_from(place).ok().and_then(|place| self.sources.get_mut(place));
-        if bucket.is_some_and(|bucket| !bucket.take(now, self.source_interval)) {
-            return Err(Reject::SourceRate);
-        }
         Ok(())
+    }
+
+    /// Which of [`UDP_SOURCES_MAX`] places a source has.
+    pub(crate) fn place(&self, route: &Route) -> usize {
+        let hash = self.hasher.hash_one(peer::network(route.peer.ip()));
+        usize::try_from(hash % self.sources.len() as u64).unwrap_or(0)
     }
 }
 
@@ -89,16 +97,6 @@ impl Bucket {
 fn interval(rate: u64) -> Duration {
     const NANOS_PER_SECOND: u64 = 1_000_000_000;
     Duration::from_nanos(NANOS_PER_SECOND / rate.clamp(1, NANOS_PER_SECOND))
-}
-
-/// What counts as one source: an IPv4 address, or the network of an IPv6 address, whose owner has
-/// 2^64 of them.
-fn network(ip: IpAddr) -> IpAddr {
-    const NETWORK_BITS: u32 = 64;
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(ip) => IpAddr::V6((ip.to_bits() >> NETWORK_BITS << NETWORK_BITS).into()),
-    }
 }
 
 fn is_unicast(ip: IpAddr) -> bool {
@@ -133,6 +131,8 @@ mod tests {
         assert_eq!(check("127.0.0.2:4096"), Ok(()), "another one");
         assert_eq!(check("192.0.2.1:999"), Err(Reject::SourceNotAllowed));
         assert_eq!(check("[::ffff:127.0.0.9]:999"), Ok(()));
+        let to_all = Route { local: Some([255; 4].into()), ..route("127.0.0.1:999") };
+        assert_eq!(filter.check(&to_all, Duration::ZERO), Err(Reject::SourceAddress));
     }
 
     #[test]

@@ -1,39 +1,45 @@
 //! The UDP door of a shard: batches of datagrams in, batches of replies out.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::rc::Rc;
 
-use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
-use tokio::io::Interest;
+use coreflake_protocol::Tick;
+use quinn_udp::{UdpSockRef, UdpSocketState};
 use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
-use coreflake_protocol::Tick;
-
-use crate::limits::{DRAIN_QUIET, UDP_WAITING_MAX};
+use crate::limits::{
+    DRAIN_QUIET, TURN_DATAGRAMS_MAX, UDP_SOURCES_MAX, UDP_WAITING_IDS_MAX,
+    UDP_WAITING_IDS_PER_SOURCE_MAX, UDP_WAITING_MAX,
+};
 use crate::net::datagram::{self, Answer, DatagramRequest, Meaning};
-use crate::net::outbox::{Outbox, Route};
+use crate::net::inbox::Inbox;
+use crate::net::outbox::{Outbox, Route, Wire};
 use crate::net::source::SourceFilter;
 use crate::service::{Service, Turn};
 use crate::shard::Shard;
-
-/// Bytes of one receive buffer: the kernel may put up to 64 KiB of datagrams of one peer into it.
-const RECEIVE_SIZE: usize = 64 * 1_024;
+use crate::tick_queue::Place;
 
 /// The socket and the buffers of a shard's UDP door, allocated once.
 #[derive(Debug)]
 pub(crate) struct UdpDoor {
-    socket: UdpSocket,
-    state: UdpSocketState,
+    wire: Wire,
     shard: Rc<Shard>,
     filter: SourceFilter,
+    inbox: Inbox,
     outbox: Outbox,
-    /// Requests for which this tick had no sequence space, in the order they came.
-    waiting: VecDeque<(Route, DatagramRequest)>,
-    /// When there is sequence space for the first of them.
-    wait_until: Option<Tick>,
-    received: Box<[u8]>,
+    waiting: Waiting,
+    /// The door's place among those who wait for sequence space: one for all its requests.
+    place: Place,
+}
+
+/// Requests for which the tick had no sequence space, in the order they came.
+#[derive(Debug)]
+struct Waiting {
+    requests: VecDeque<(Route, DatagramRequest)>,
+    ids: u32,
+    ids_by_place: Box<[u32]>,
 }
 
 impl UdpDoor {
@@ -44,18 +50,21 @@ impl UdpDoor {
     ) -> io::Result<Self> {
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         Ok(Self {
-            socket: UdpSocket::from_std(socket)?,
-            state,
-            shard,
+            wire: Wire { socket: UdpSocket::from_std(socket)?, state },
             filter,
+            inbox: Inbox::new(),
             outbox: Outbox::new(),
-            waiting: VecDeque::with_capacity(UDP_WAITING_MAX),
-            wait_until: None,
-            received: vec![0; RECEIVE_SIZE * BATCH_SIZE].into_boxed_slice(),
+            waiting: Waiting {
+                requests: VecDeque::with_capacity(UDP_WAITING_MAX),
+                ids: 0,
+                ids_by_place: vec![0; UDP_SOURCES_MAX].into_boxed_slice(),
+            },
+            place: Place::new(&shard.queue),
+            shard,
         })
     }
 
-    /// Answers datagrams until the server stops, and for a moment longer those that say so.
+    /// Answers datagrams until the server stops, and for a moment longer those that ask in vain.
     pub(crate) async fn run(mut self) -> io::Result<()> {
         let shard = Rc::clone(&self.shard);
         tokio::select! {
@@ -70,138 +79,127 @@ impl UdpDoor {
     }
 
     async fn serve(&mut self) -> io::Result<()> {
-        let mut meta = [RecvMeta::default(); BATCH_SIZE];
         loop {
-            let size = match self.wait_until {
-                None => self.receive(&mut meta).await?,
-                Some(tick) => {
-                    let shard = Rc::clone(&self.shard);
-                    tokio::select! {
-                        biased;
-                        waited = shard.wait(tick) => {
-                            waited?;
-                            0
-                        }
-                        size = self.receive(&mut meta) => size?,
-                    }
-                }
-            };
-            self.answer(&meta[..size]);
-            // One batch, then the connections of this shard have their turn.
-            tokio::task::yield_now().await;
-        }
-    }
-
-    /// Receives up to a batch of buffers.
-    async fn receive(&mut self, meta: &mut [RecvMeta; BATCH_SIZE]) -> io::Result<usize> {
-        let Self { socket, state, received, .. } = self;
-        loop {
-            socket.readable().await?;
-            let mut buffers = received.chunks_exact_mut(RECEIVE_SIZE);
-            let mut buffers: [IoSliceMut<'_>; BATCH_SIZE] =
-                core::array::from_fn(|_| IoSliceMut::new(buffers.next().unwrap_or_default()));
-            let mut size = 0;
-            let drained = socket.try_io(Interest::READABLE, || {
-                size = state.recv(UdpSockRef::from(&*socket), &mut buffers, meta)?;
-                // A batch that is not full has emptied the socket. To say so saves the system call
-                // that would only find that out.
-                if size < BATCH_SIZE { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-            });
-            match drained {
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-                _ if size > 0 => return Ok(size),
-                _ => {}
+            let waiting = !self.waiting.requests.is_empty();
+            let more = !self.inbox.is_empty();
+            let mut let_in = false;
+            tokio::select! {
+                biased;
+                () = self.place.let_in(), if waiting => let_in = true,
+                // First the connections of this shard have their turn.
+                () = tokio::task::yield_now(), if more => {}
+                received = self.inbox.receive(&self.wire), if !more => received?,
             }
+            self.turn(let_in)?;
         }
     }
 
-    fn answer(&mut self, meta: &[RecvMeta]) {
+    /// Answers those who waited, when they are let in, and then a part of what was received.
+    fn turn(&mut self, let_in: bool) -> io::Result<()> {
         let shard = Rc::clone(&self.shard);
         let mut service = shard.service.borrow_mut();
         let turn = service.turn();
-        self.wait_until = None;
-        self.resume(&mut service, &turn);
+        let mut until = if let_in { self.resume(&mut service, &turn) } else { None };
+
         let now = shard.coarse_clock.elapsed();
-        for (index, meta) in meta.iter().enumerate() {
-            let route = Route { peer: meta.addr, local: meta.dst_ip };
-            let start = index * RECEIVE_SIZE;
-            // An empty datagram has a stride of zero and is still one datagram.
-            let (end, stride) = (start + meta.len, meta.stride.max(1));
-            for offset in (start..end.max(start + 1)).step_by(stride) {
-                service.counters().datagrams.add(1);
-                let datagram = offset..end.min(offset + stride);
-                if let Err(reason) = self.filter.check(&route, now) {
-                    service.counters().reject(reason);
-                    continue;
+        for _ in 0..TURN_DATAGRAMS_MAX {
+            let Some((route, bytes)) = self.inbox.next() else { break };
+            service.counters().datagrams.add(1);
+            if let Err(reason) = self.filter.check(&route, now) {
+                service.counters().reject(reason);
+                continue;
+            }
+            match datagram::read(bytes, &service, &turn, self.outbox.bytes()) {
+                Meaning::Settled(answer) => self.settle(route, answer, &service),
+                Meaning::Generate(request) => {
+                    let first = self.waiting.requests.is_empty();
+                    let may_issue = first && (let_in || shard.queue.is_empty());
+                    if let Some(tick) = self.issue(route, request, may_issue, &mut service, &turn) {
+                        until = Some(tick);
+                    }
                 }
-                self.handle(route, datagram, &mut service, &turn);
             }
         }
-        self.outbox.flush(&self.socket, &self.state, service.counters());
+        self.outbox.flush(&self.wire, service.counters());
         service.publish();
-    }
 
-    fn handle(
-        &mut self,
-        route: Route,
-        datagram: core::ops::Range<usize>,
-        service: &mut Service,
-        turn: &Turn,
-    ) {
-        let out = self.outbox.bytes();
-        let answer = match datagram::read(&self.received[datagram], service, turn, out) {
-            Meaning::Settled(answer) => answer,
-            Meaning::Generate(request) => {
-                // Who came first is served first.
-                let answer = match self.wait_until {
-                    Some(until) => Answer::Wait(until),
-                    None => datagram::generate(&request, service, turn, out),
-                };
-                match answer {
-                    Answer::Wait(until) => self.enqueue(route, request, until, service),
-                    answer => answer,
-                }
-            }
-        };
-        match answer {
-            Answer::Reply => {
-                self.outbox.push(route, &self.socket, &self.state, service.counters());
-            }
-            Answer::Wait(_) => {}
-            Answer::Drop(reason) => service.counters().reject(reason),
+        if let Some(tick) = until {
+            shard.queue.open_at(tick, service.until(&turn, tick))?;
+        } else if let_in {
+            shard.queue.let_in_next();
         }
+        if !self.waiting.requests.is_empty() {
+            self.place.join();
+        }
+        Ok(())
     }
 
-    /// Puts a request behind those who wait already, until there is sequence space at `until`.
-    fn enqueue(
+    /// Answers those who waited, as long as there is sequence space: `Some` when it is used up.
+    fn resume(&mut self, service: &mut Service, turn: &Turn) -> Option<Tick> {
+        while let Some((route, request)) = self.waiting.requests.front().copied() {
+            match datagram::generate(&request, service, turn, self.outbox.bytes()) {
+                Answer::Wait(until) => return Some(until),
+                answer => self.settle(route, answer, service),
+            }
+            self.waiting.remove_first(&self.filter);
+        }
+        None
+    }
+
+    /// Answers a request for IDs, or puts it behind those who wait: `Some` when it is the first to.
+    fn issue(
         &mut self,
         route: Route,
         request: DatagramRequest,
-        until: Tick,
-        service: &Service,
-    ) -> Answer {
-        if self.waiting.len() == UDP_WAITING_MAX {
-            return datagram::overloaded(&request, service, self.outbox.bytes());
+        may_issue: bool,
+        service: &mut Service,
+        turn: &Turn,
+    ) -> Option<Tick> {
+        let mut until = None;
+        if may_issue {
+            match datagram::generate(&request, service, turn, self.outbox.bytes()) {
+                Answer::Wait(tick) => until = Some(tick),
+                answer => {
+                    self.settle(route, answer, service);
+                    return None;
+                }
+            }
         }
-        self.waiting.push_back((route, request));
-        self.wait_until = Some(until);
-        Answer::Wait(until)
+        if !self.waiting.add(route, request, &self.filter) {
+            let answer = datagram::overloaded(&request, service, self.outbox.bytes());
+            self.settle(route, answer, service);
+        }
+        until
     }
 
-    /// Answers those who waited, as long as there is sequence space.
-    fn resume(&mut self, service: &mut Service, turn: &Turn) {
-        while let Some((route, request)) = self.waiting.front().copied() {
-            match datagram::generate(&request, service, turn, self.outbox.bytes()) {
-                Answer::Wait(until) => {
-                    self.wait_until = Some(until);
-                    return;
-                }
-                Answer::Reply => {
-                    self.outbox.push(route, &self.socket, &self.state, service.counters());
-                }
-                Answer::Drop(reason) => service.counters().reject(reason),
-            }
-            self.waiting.pop_front();
+    fn settle(&mut self, route: Route, answer: Answer, service: &Service) {
+        match answer {
+            Answer::Reply => self.outbox.push(route, &self.wire, service.counters()),
+            Answer::Drop(reason) => service.counters().reject(reason),
+            Answer::Wait(_) => unreachable!("only a request for IDs waits, and is put aside"),
+        }
+    }
+}
+
+impl Waiting {
+    /// Takes a request in, or says that there are too many, of this source or of all.
+    fn add(&mut self, route: Route, request: DatagramRequest, filter: &SourceFilter) -> bool {
+        let of_source = &mut self.ids_by_place[filter.place(&route)];
+        let full = self.requests.len() == UDP_WAITING_MAX
+            || self.ids + request.ids() > UDP_WAITING_IDS_MAX
+            || *of_source + request.ids() > UDP_WAITING_IDS_PER_SOURCE_MAX;
+        if !full {
+            *of_source += request.ids();
+            self.ids += request.ids();
+            self.requests.push_back((route, request));
+        }
+        !full
+    }
+
+    fn remove_first(&mut self, filter: &SourceFilter) {
+        if let Some((route, request)) = self.requests.pop_front() {
+            self.ids -= request.ids();
+            self.ids_by_place[filter.place(&route)] -= request.ids();
         }
     }
 }

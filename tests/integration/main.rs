@@ -1,1 +1,19 @@
-//! Integration tests: the real server over real sockets.
+//! The real server, started as a process of its own, against peers that behave well and peers that
+//! do not. One module per door or promise; `common` starts servers and speaks raw frames.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod auth;
+mod cli;
+mod client;
+mod common;
+mod connections;
+mod deadlines;
+mod lanes;
+mod python;
+mod serve;
+mod shutdown;
+mod tcp;
+mod udp;
+mod udp_sources;
+mod vectors;

@@ -1,0 +1,102 @@
+//! The bundled client against the real server.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use coreflake_client::{Client, Layout, ServingState};
+use rustix::process::Signal;
+
+use crate::common::{PATIENCE, Server, free_port};
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().build().unwrap().block_on(future)
+}
+
+fn client(endpoint: &str) -> Client {
+    Client::builder().endpoint(endpoint).call_timeout(PATIENCE).build().unwrap()
+}
+
+fn both_doors(server: &Server) -> [String; 2] {
+    [format!("tcp://{}", server.tcp), format!("udp://{}", server.udp())]
+}
+
+#[test]
+fn every_call_is_answered_over_tcp_and_udp() {
+    let server = Server::start(&["--datacenter-id", "2", "--worker-id", "6"]);
+    for endpoint in both_doors(&server) {
+        block_on(async {
+            let client = client(&endpoint);
+            let first = client.next().await.unwrap();
+            let second = client.next().await.unwrap();
+            assert!(second > first);
+            for count in [1, 2, 5_000, 50_000] {
+                let batch = client.next_batch(count).await.unwrap();
+                let ids: BTreeSet<_> = batch.ids().collect();
+                assert_eq!(ids.len(), count as usize, "{endpoint}");
+                assert!(ids.first() > Some(&second));
+            }
+            let parts = client.parse(first).await.unwrap();
+            assert_eq!(parts, Layout::SNOWFLAKE.parse(first));
+            assert_eq!((parts.datacenter_id, parts.worker_id), (2, 6));
+            let health = client.health().await.unwrap();
+            assert_eq!(health.state, ServingState::Serving);
+            assert_eq!((health.datacenter_id, health.worker_id), (2, 6));
+            assert!(health.ids_generated >= 55_005 && health.window_left_ms <= 3_000);
+            let info = client.info().await.unwrap();
+            assert_eq!((info.layout, info.shards, info.lane), (Layout::SNOWFLAKE, 1, 0));
+            assert!(client.ping().await.unwrap() < PATIENCE);
+        });
+    }
+    server.stop().assert_rejects(&[]);
+}
+
+#[test]
+fn concurrent_calls_all_get_ids_of_their_own() {
+    const CALLS: usize = 5_000;
+    let server = Server::start(&["--shards", "2"]);
+    for endpoint in both_doors(&server) {
+        block_on(async {
+            let client = client(&endpoint);
+            let mut calls = tokio::task::JoinSet::new();
+            for _ in 0..CALLS {
+                let client = client.clone();
+                calls.spawn(async move { client.next().await.unwrap() });
+            }
+            let ids: BTreeSet<_> = calls.join_all().await.into_iter().collect();
+            assert_eq!(ids.len(), CALLS, "{endpoint}");
+        });
+    }
+    server.stop().assert_rejects(&[]);
+}
+
+#[test]
+fn a_client_comes_back_when_its_server_does() {
+    let listen = format!("127.0.0.1:{}", free_port());
+    let start = || Server::start(&["--listen", &listen]);
+    for scheme in ["tcp", "udp"] {
+        let first = start();
+        block_on(async {
+            let client = Client::builder().endpoint(format!("{scheme}://{listen}"));
+            let client = client.call_timeout(Duration::from_secs(1)).build().unwrap();
+            let before = client.next().await.unwrap();
+            first.signal(Signal::TERM);
+            first.wait().assert_clean();
+            let error = client.next().await.unwrap_err();
+            assert!(error.is_retryable(), "{error}");
+
+            let second = start();
+            let mut attempts = 0;
+            let after = loop {
+                match client.next().await {
+                    Ok(id) => break id,
+                    Err(error) => assert!(error.is_retryable(), "{error}"),
+                }
+                attempts += 1;
+                assert!(attempts < 10, "does not come back over {scheme}");
+            };
+            assert!(after > before);
+            second.stop();
+        });
+    }
+}
