@@ -34,14 +34,16 @@ fn incarnation(lanes: u16) -> Incarnation {
     let slot = layout.slot(1, 2).expect("in range");
     let plan = SequencePlan::new(layout.sequence_space(), lanes).expect("few lanes");
     let now = layout.tick(START_MS).expect("inside the layout");
-    Incarnation::begin(layout, slot, &plan, Window::won(now.minus(1), layout.tick_max()))
+    let incarnation = Incarnation::begin(layout, slot, &plan, now.minus(1));
+    incarnation.gate.open(Window::won(now.minus(1), layout.tick_max()));
+    incarnation
 }
 
 fn generate(c: &mut Criterion) {
     let mut group = c.benchmark_group("generate");
     for count in [1, 16, 100, 1_000] {
         let mut incarnation = incarnation(2);
-        let hi = incarnation.gate.hi();
+        let hi = incarnation.gate.view().hi;
         let lane = &mut incarnation.lanes[0];
         let mut now_ms = START_MS;
         let wanted = Count::new(count).expect("at most 4096");

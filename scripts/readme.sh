@@ -5,7 +5,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cargo build --locked --release --workspace --bins --examples
-work=$(mktemp -d)
+work=$(mktemp -d -p target)
+# The user's own state directory is left alone.
+export XDG_STATE_HOME=$PWD/$work/state
 cargo run --locked --release >"$work/ready" 2>"$work/log" &
 server=$!
 trap 'kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; rm -rf "$work"' EXIT

@@ -9,7 +9,14 @@ needed=(
     "make:make"
     "python3:python3"
     "prlimit:util-linux"
+    "strace:strace"
+    "faketime:faketime"
+    "chronyd:chrony"
+    "mkfs.ext4:e2fsprogs"
 )
+
+# Some live where only the administrator looks.
+PATH=$PATH:/usr/sbin:/sbin
 
 missing=()
 for entry in "${needed[@]}"; do

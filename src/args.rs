@@ -5,11 +5,13 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
+use crate::identity::filesystem::unfit_names;
 use crate::limits::Limits;
+use crate::ntp::ServerName;
 
 /// A distributed unique-ID service: 64-bit, time-ordered IDs without coordination.
 ///
@@ -58,6 +60,60 @@ pub enum Command {
     Generate(GenerateArgs),
     /// Take IDs apart, offline, and print one JSON object a line
     Parse(ParseArgs),
+    /// Look at the records of slots in a state directory, and repair them
+    Slots(SlotsArgs),
+}
+
+/// What to do with records.
+#[derive(Debug, Args)]
+pub struct SlotsArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: SlotsCommand,
+}
+
+/// What to do with records.
+#[derive(Debug, Subcommand)]
+pub enum SlotsCommand {
+    /// Print the records in a state directory
+    Show {
+        /// The directory [default: as for serve]
+        #[arg(long, value_name = "DIR", env = "COREFLAKE_STATE_DIR")]
+        state_dir: Option<PathBuf>,
+    },
+    /// Take over a record that was copied or lost: its slot begins anew behind now
+    ///
+    /// Only when nobody else uses the slot any more: IDs that another server issues from the
+    /// original of a copied record come twice.
+    Adopt(SlotArgs),
+    /// Take a slot out of use for ever: its bound is raised to the end of the layout
+    Retire(SlotArgs),
+}
+
+/// A slot in a state directory.
+#[derive(Debug, Args)]
+pub struct SlotArgs {
+    /// Datacenter part of the slot, 0 to 31
+    #[arg(long, value_name = "N", env = "COREFLAKE_DATACENTER_ID")]
+    pub datacenter_id: u64,
+
+    /// Worker part of the slot, 0 to 31
+    #[arg(long, value_name = "N", env = "COREFLAKE_WORKER_ID")]
+    pub worker_id: u64,
+
+    /// The directory [default: as for serve]
+    #[arg(long, value_name = "DIR", env = "COREFLAKE_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
+
+    /// As for serve
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(unfit_names()),
+          env = "COREFLAKE_ALLOW_STATE_FILESYSTEM", value_delimiter = ',')]
+    pub allow_state_filesystem: Vec<String>,
+
+    /// Milliseconds that the server which last had the slot reserved ahead
+    #[arg(long, value_name = "N", default_value_t = 3_000,
+          value_parser = clap::value_parser!(u64).range(100..=600_000))]
+    pub window_ms: u64,
 }
 
 /// How to serve.
@@ -91,6 +147,36 @@ pub struct ServeArgs {
     /// Networks whose datagrams are answered, or `none` for no UDP [default: loopback]
     #[arg(long, value_name = "NET,…|none", env = "COREFLAKE_UDP_ALLOW")]
     pub udp_allow: Option<UdpAllow>,
+
+    /// Where the record of the slot lives [default: $STATE_DIRECTORY, or coreflake in the user's
+    /// XDG state directory]
+    #[arg(long, value_name = "DIR", env = "COREFLAKE_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
+
+    /// Accept a state directory on a file system that may forget what it has acknowledged
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(unfit_names()),
+          env = "COREFLAKE_ALLOW_STATE_FILESYSTEM", value_delimiter = ',')]
+    pub allow_state_filesystem: Vec<String>,
+
+    /// Milliseconds of timestamps that are reserved ahead; a start after a crash waits for less
+    #[arg(long, value_name = "N", default_value_t = 3_000,
+          value_parser = clap::value_parser!(u64).range(100..=600_000),
+          env = "COREFLAKE_WINDOW_MS")]
+    pub window_ms: u64,
+
+    /// Start although the slot was last used more than 30 days before what the clock says
+    #[arg(long, env = "COREFLAKE_ACCEPT_CLOCK", value_parser = BoolishValueParser::new())]
+    pub accept_clock: bool,
+
+    /// Time servers, up to three, that the clock is compared with [default: none]
+    #[arg(long, value_name = "HOST[:PORT],…", env = "COREFLAKE_NTP_SERVER", value_delimiter = ',')]
+    pub ntp_server: Vec<ServerName>,
+
+    /// Milliseconds between two comparisons
+    #[arg(long, value_name = "N", default_value_t = 10_000,
+          value_parser = clap::value_parser!(u64).range(100..=3_600_000),
+          env = "COREFLAKE_NTP_INTERVAL_MS")]
+    pub ntp_interval_ms: u64,
 
     /// How log lines look
     #[arg(long, value_enum, default_value_t = LogFormat::Text, env = "COREFLAKE_LOG_FORMAT")]

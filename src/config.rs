@@ -1,7 +1,11 @@
 //! What a server is told, checked: values that came through here cannot be wrong.
 
 use core::fmt;
+use core::time::Duration;
+use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use coreflake_engine::SequencePlan;
@@ -11,6 +15,7 @@ use ipnet::IpNet;
 use crate::args::{ServeArgs, UdpAllow};
 use crate::auth::Tokens;
 use crate::limits::Limits;
+use crate::ntp::{NtpMonitor, ServerName};
 
 /// The configuration of a server.
 #[derive(Clone, Debug)]
@@ -29,6 +34,32 @@ pub struct Config {
     pub tokens: Option<Arc<Tokens>>,
     /// Bounds set by the operator.
     pub limits: Limits,
+    /// Where the record of the slot lives.
+    pub state: StateConfig,
+    /// Whom the clock is compared with.
+    pub ntp: NtpConfig,
+}
+
+/// Whom the clock is compared with.
+#[derive(Clone, Debug)]
+pub struct NtpConfig {
+    /// Up to three time servers.
+    pub servers: Vec<ServerName>,
+    /// From one comparison to the next.
+    pub interval: Duration,
+}
+
+/// Where the record of the slot lives, and how it is used.
+#[derive(Clone, Debug)]
+pub struct StateConfig {
+    /// The directory, an absolute path.
+    pub directory: PathBuf,
+    /// File systems accepted for it although they may forget.
+    pub allowed_filesystems: Vec<String>,
+    /// How far ahead timestamps are reserved, in milliseconds.
+    pub window_ms: u64,
+    /// Whether a clock far from the record's last write is accepted.
+    pub accept_clock: bool,
 }
 
 /// Everything that is wrong with a configuration, one line each.
@@ -95,19 +126,64 @@ impl Config {
             Some(UdpAllow::Networks(networks)) => networks.clone(),
             None => loopback_networks(),
         };
+        if let Err(error) = NtpMonitor::new(args.ntp_server.clone(), Duration::ZERO) {
+            problem(format!("ntp-server: {error}"));
+        }
+        let directory = state_directory(args.state_dir.as_deref()).map_err(&mut problem);
         let limits = Limits {
             connections_max: args.max_connections,
             connections_per_ip_max: args.max_connections_per_ip,
             udp_rate_max: args.max_udp_rate,
             udp_source_rate_max: args.max_udp_source_rate,
         };
-        match (slot, plan, tokens) {
-            (Ok(slot), Ok(plan), Ok(tokens)) if problems.is_empty() => {
-                Ok(Self { layout, slot, plan, listen: args.listen, udp_allow, tokens, limits })
+        match (slot, plan, tokens, directory) {
+            (Ok(slot), Ok(plan), Ok(tokens), Ok(directory)) if problems.is_empty() => {
+                let state = StateConfig {
+                    directory,
+                    allowed_filesystems: args.allow_state_filesystem.clone(),
+                    window_ms: args.window_ms,
+                    accept_clock: args.accept_clock,
+                };
+                let ntp = NtpConfig {
+                    servers: args.ntp_server.clone(),
+                    interval: Duration::from_millis(args.ntp_interval_ms),
+                };
+                let listen = args.listen;
+                Ok(Self { layout, slot, plan, listen, udp_allow, tokens, limits, state, ntp })
             }
             _ => Err(ConfigError { problems }),
         }
     }
+}
+
+/// The state directory: as given, else systemd's, else the user's.
+///
+/// # Errors
+///
+/// When none of them is there, or the one that is has no absolute path.
+pub fn state_directory(given: Option<&Path>) -> Result<PathBuf, String> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let of_user = || {
+        let state = variable("XDG_STATE_HOME").map(PathBuf::from);
+        state
+            .or_else(|| variable("HOME").map(|home| Path::new(&home).join(".local/state")))
+            .map(|state| state.join("coreflake"))
+    };
+    let directory = given
+        .map(Path::to_owned)
+        .or_else(|| {
+            // systemd puts a colon between several.
+            let several = variable("STATE_DIRECTORY")?.into_encoded_bytes();
+            let first = several.split(|byte| *byte == b':').next()?.to_vec();
+            Some(PathBuf::from(OsString::from_vec(first)))
+        })
+        .or_else(of_user)
+        .ok_or("state-dir: neither STATE_DIRECTORY nor HOME is set; name one with --state-dir")?;
+    if directory.is_relative() {
+        let shown = directory.display();
+        return Err(format!("state-dir {shown}: an absolute path is needed"));
+    }
+    Ok(directory)
 }
 
 fn default_shards() -> u16 {

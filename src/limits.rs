@@ -92,6 +92,9 @@ pub(crate) const UDP_WAITING_IDS_MAX: u32 = 64 * Count::MAX;
 /// IDs for which the requests of one source may wait, so that it leaves room for others.
 pub(crate) const UDP_WAITING_IDS_PER_SOURCE_MAX: u32 = UDP_WAITING_IDS_MAX / 4;
 
+/// Times in a row that a socket may fail to receive.
+pub(crate) const UDP_FAILURES_MAX: u32 = 16;
+
 /// Sources whose datagram rate one shard follows. Two sources that fall into one place share its
 /// rate.
 pub(crate) const UDP_SOURCES_MAX: usize = 4_096;
@@ -99,14 +102,27 @@ pub(crate) const UDP_SOURCES_MAX: usize = 4_096;
 /// Seconds of its rate that a source may send at once.
 pub(crate) const UDP_BURST_SECONDS: u64 = 1;
 
-/// How far ahead of the clock ticks are reserved.
-pub(crate) const RESERVE_AHEAD: Duration = Duration::from_secs(3);
+/// How often the keeper looks whether to reserve more: often enough for the shortest window.
+pub(crate) const KEEPER_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How often the keeper looks whether to reserve more.
-pub(crate) const KEEPER_INTERVAL: Duration = Duration::from_millis(100);
+/// How often the clock is compared with the one that nobody sets. A step is noticed at once anyway.
+pub(crate) const CLOCK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How long the keeper may take to give the rest of its window back when the server stops.
+pub(crate) const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long the store may take before that is worth a word: a flush takes milliseconds.
+pub(crate) const SWAP_SLOW: Duration = Duration::from_millis(500);
+
+/// How long a server whose window cannot be extended refuses, before it ends.
+pub(crate) const REFUSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Bytes of a token file.
 pub(crate) const TOKEN_FILE_SIZE_MAX: u64 = 64 * 1_024;
+
+/// Tries to be the only one who binds a port at the moment, and the pause between two.
+pub(crate) const CLAIM_ATTEMPTS_MAX: u32 = 200;
+pub(crate) const CLAIM_PAUSE: Duration = Duration::from_millis(10);
 
 /// Tries to find a port that is free on TCP and on UDP, when port 0 was asked for.
 pub(crate) const FREE_PORT_ATTEMPTS_MAX: u32 = 64;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use coreflake::args::{Cli, Command};
-use coreflake::commands::{generate, parse, serve};
+use coreflake::commands::{generate, parse, serve, slots};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Parse(args) => parse::run(&args),
+        Command::Slots(args) => slots::run(&args),
     }
 }
 

@@ -4,37 +4,45 @@ use core::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use coreflake_engine::Incarnation;
-use coreflake_protocol::TickError;
-use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::MissedTickBehavior;
+use coreflake_engine::sanity::{self, ImplausibleClock};
+use coreflake_engine::{Claimant, Incarnation, Lane};
+use coreflake_protocol::{Tick, TickError};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::admission::Admission;
 use crate::clock::WallTime;
-use crate::config::Config;
+use crate::clock_monitor::TrustedTime;
+use crate::condition::Condition;
+use crate::config::{Config, StateConfig};
+use crate::control::{Control, RunError};
 use crate::counters::ShardCounters;
-use crate::identity::memory::MemoryStore;
-use crate::keeper::{Keeper, reserve_ahead_ticks};
-use crate::limits::KEEPER_INTERVAL;
+use crate::identity::file::{FileStore, SlotKey};
+use crate::identity::{StoreError, host};
+use crate::keeper::{KeeperEvent, KeeperThread};
+use crate::limits::RELEASE_TIMEOUT;
 use crate::net::socket;
+use crate::ntp::{NtpMonitor, ServersError};
 use crate::service::{Identity, Service};
 use crate::shard::ShardSeed;
 
-/// A server that holds a window and its sockets, and serves nobody yet.
+/// A server that holds the record of its slot and its sockets, and serves nobody yet.
 #[derive(Debug)]
 pub struct Server {
     seeds: Vec<ShardSeed>,
-    keeper: Keeper,
+    keeper: KeeperThread,
+    keeper_events: UnboundedReceiver<KeeperEvent>,
+    keeper_stop: mpsc::Sender<Option<Vec<Lane>>>,
     counters: Arc<[Arc<ShardCounters>]>,
     stopping: CancellationToken,
     tcp: SocketAddr,
     udp: Option<SocketAddr>,
     identity: Arc<Identity>,
+    ntp: NtpMonitor,
 }
 
 /// Why a server cannot start.
@@ -43,6 +51,15 @@ pub enum StartError {
     /// The clock shows a time without a tick.
     #[error(transparent)]
     Clock(#[from] TickError),
+    /// The clock cannot be right.
+    #[error(transparent)]
+    ImplausibleClock(#[from] ImplausibleClock),
+    /// The time servers cannot be watched together.
+    #[error(transparent)]
+    TimeServers(#[from] ServersError),
+    /// The record of the slot cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The address cannot be had.
     #[error("cannot listen on {address}: {error}")]
     Bind {
@@ -51,43 +68,46 @@ pub enum StartError {
         /// What the system says.
         error: io::Error,
     },
-}
-
-/// Why a server that ran has ended.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// A shard could not be built.
-    #[error("cannot start a shard: {0}")]
-    Build(io::Error),
-    /// A shard ended before it was told to.
-    #[error("shard {0} ended by itself")]
-    ShardEnded(usize),
-    /// The control plane has no runtime.
-    #[error("cannot start the control plane: {0}")]
-    Control(io::Error),
+    /// The system gives no random numbers.
+    #[error("no random numbers: {0}")]
+    Random(io::Error),
 }
 
 impl Server {
-    /// Claims a window and binds the sockets.
+    /// Takes the record of the slot and binds the sockets.
     ///
     /// # Errors
     ///
-    /// When the clock shows a time outside the layout, or the address cannot be had.
+    /// When the clock cannot be right, the record cannot be used, or the address cannot be had.
     pub fn bind(config: Config) -> Result<Self, StartError> {
-        let Config { layout, slot, plan, listen, udp_allow, tokens, limits } = config;
-        let now = layout.tick(WallTime::now().unix_ms())?;
-        let mut store = MemoryStore::new(now);
-        let window = store.claim(now.plus(reserve_ahead_ticks()));
-        let sockets = socket::bind(listen, plan.lanes(), !udp_allow.is_empty())
-            .map_err(|error| StartError::Bind { address: listen, error })?;
-        let address = |error| StartError::Bind { address: listen, error };
-        let tcp = sockets[0].tcp.local_addr().map_err(address)?;
-        let udp = sockets[0].udp.as_ref().map(std::net::UdpSocket::local_addr).transpose();
-        let udp = udp.map_err(address)?;
+        let Config { layout, slot, plan, listen, udp_allow, tokens, limits, state, ntp } = config;
+        let ntp = NtpMonitor::new(ntp.servers, ntp.interval)?;
+        let now_ms = WallTime::now().unix_ms();
+        layout.tick(now_ms)?;
+        sanity::check_release(now_ms)?;
+        // First the record: whoever has it is the only one, and nobody else gets to the port.
+        let key = SlotKey::new(&layout, slot);
+        let StateConfig { directory, allowed_filesystems, window_ms, accept_clock } = state;
+        let store = FileStore::open(&directory, &allowed_filesystems, key, now_ms)?;
+        let record = store.record().clone();
+        match sanity::check_slot(now_ms, record.created_ms, record.written_ms) {
+            Err(error @ ImplausibleClock::LongAfterUse { .. }) if accept_clock => {
+                warn!(%error, "accepted");
+            }
+            result => result?,
+        }
 
-        let Incarnation { lanes, gate } = Incarnation::begin(layout, slot, &plan, window);
+        let bind = |error| StartError::Bind { address: listen, error };
+        let sockets = socket::bind(listen, plan.lanes(), !udp_allow.is_empty()).map_err(bind)?;
+        let tcp = sockets[0].tcp.local_addr().map_err(bind)?;
+        let udp = sockets[0].udp.as_ref().map(std::net::UdpSocket::local_addr).transpose();
+        let udp = udp.map_err(bind)?;
+
+        let lo = Tick::new(record.bound_ms.saturating_sub(layout.epoch_ms()));
+        let Incarnation { lanes, gate } = Incarnation::begin(layout, slot, &plan, lo);
         let identity = Arc::new(Identity { layout, slot, plan, started: Instant::now() });
         let counters: Arc<[_]> = lanes.iter().map(|_| Arc::new(ShardCounters::new())).collect();
+        let condition = Arc::new(Condition::default());
         let admission = Arc::new(Admission::new(limits));
         let cores = core_affinity::get_core_ids().unwrap_or_default();
         let stopping = CancellationToken::new();
@@ -102,6 +122,7 @@ impl Server {
                     index,
                     Arc::clone(&gate),
                     Arc::clone(&counters),
+                    Arc::clone(&condition),
                 ),
                 counters: Arc::clone(&counters[usize::from(index)]),
                 sockets,
@@ -113,8 +134,33 @@ impl Server {
                 stopping: stopping.child_token(),
             })
             .collect();
-        let keeper = Keeper::new(layout, store, gate);
-        Ok(Self { seeds, keeper, counters, stopping, tcp, udp, identity })
+        let (events, keeper_events) = unbounded_channel();
+        let (keeper_stop, stop) = mpsc::channel();
+        let holder = host::new_holder().map_err(StartError::Random)?;
+        let claimant = Claimant { holder, host: host::name(), ahead_ms: window_ms };
+        let keeper = KeeperThread {
+            store: Box::new(store),
+            record,
+            layout,
+            claimant,
+            gate,
+            time: TrustedTime::new(),
+            condition,
+            events,
+            stop,
+        };
+        Ok(Self {
+            seeds,
+            keeper,
+            keeper_events,
+            keeper_stop,
+            counters,
+            stopping,
+            tcp,
+            udp,
+            identity,
+            ntp,
+        })
     }
 
     /// Where TCP listens.
@@ -146,32 +192,46 @@ impl Server {
     }
 
     /// Serves until `stop` is ready, then drains and returns. `ready` is called once, when all
-    /// shards serve.
+    /// shards serve and a window is held.
     ///
     /// # Errors
     ///
-    /// When a shard cannot be built, or ends by itself.
+    /// When a shard cannot be built or ends by itself, or no window can be reserved any more.
     pub fn run(self, ready: impl FnOnce(), stop: impl Future<Output = ()>) -> Result<(), RunError> {
-        let Self { seeds, keeper, counters, stopping, .. } = self;
+        let Self { seeds, keeper, keeper_events, keeper_stop, counters, stopping, ntp, .. } = self;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(RunError::Control)?;
-        warn!(
-            "the window store is memory, not durable yet: IDs can come twice after a restart with a \
-             clock that stands earlier, or when another server has the same slot"
-        );
         // However this ends, no shard is left behind.
         let _stop = stopping.clone().drop_guard();
-        let (threads, mut ended) = start(seeds)?;
-        ready();
-        let result = runtime.block_on(control(keeper, &mut ended, stop));
+        let (shards, ended) = start(seeds)?;
+        let control = Control {
+            gate: Arc::clone(&keeper.gate),
+            time: keeper.time.clone(),
+            condition: Arc::clone(&keeper.condition),
+            layout: keeper.layout,
+            keeper_events,
+            ended,
+            ntp,
+        };
+        let (released_sender, released) = mpsc::channel();
+        let keeping = thread::Builder::new().name("keeper".into()).spawn(move || {
+            keeper.run();
+            let _ = released_sender.send(());
+        });
+        keeping.map_err(RunError::Build)?;
+
+        let result = runtime.block_on(control.run(ready, stop));
+        // A name that is being resolved is not waited for.
+        runtime.shutdown_background();
         info!("stopping");
         stopping.cancel();
-        for thread in threads {
-            if thread.join().is_err() {
-                error!("a shard panicked");
-            }
+        let lanes: Vec<_> = shards.into_iter().map(JoinHandle::join).collect();
+        let lanes = lanes.into_iter().map(|joined| joined.unwrap_or(None)).collect();
+        // A store that does not answer does not hold up the end: it costs the next start a wait.
+        if keeper_stop.send(lanes).is_ok() && released.recv_timeout(RELEASE_TIMEOUT).is_err() {
+            warn!("the store does not answer: the rest of the window is not given back");
         }
         for (index, shard) in counters.iter().enumerate() {
             for (counter, count) in shard.nonzero() {
@@ -183,20 +243,23 @@ impl Server {
     }
 }
 
+/// The threads of the shards, and the numbers of those that have ended.
+type Shards = (Vec<JoinHandle<Option<Lane>>>, UnboundedReceiver<usize>);
+
 /// Starts a thread per shard and waits until all are built.
-fn start(
-    seeds: Vec<ShardSeed>,
-) -> Result<(Vec<thread::JoinHandle<()>>, UnboundedReceiver<usize>), RunError> {
+fn start(seeds: Vec<ShardSeed>) -> Result<Shards, RunError> {
     let (built_sender, built) = mpsc::channel();
-    let (ended_sender, ended) = tokio::sync::mpsc::unbounded_channel();
+    let (ended_sender, ended) = unbounded_channel();
     let mut threads = Vec::new();
     for (index, seed) in seeds.into_iter().enumerate() {
         let (built, ended) = (built_sender.clone(), ended_sender.clone());
         let thread = thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
-            if let Err(error) = seed.run(&built) {
-                error!(shard = index, %error, "a shard failed");
+            let lane = seed.run(&built);
+            if lane.is_none() {
+                error!(shard = index, "the shard did not give its lane back");
             }
             let _ = ended.send(index);
+            lane
         });
         threads.push(thread.map_err(RunError::Build)?);
     }
@@ -206,23 +269,4 @@ fn start(
         result.map_err(RunError::Build)?;
     }
     Ok((threads, ended))
-}
-
-/// The control plane: keeps the lanes supplied until it is time to stop.
-async fn control(
-    mut keeper: Keeper,
-    ended: &mut UnboundedReceiver<usize>,
-    stop: impl Future<Output = ()>,
-) -> Result<(), RunError> {
-    let mut interval = tokio::time::interval(KEEPER_INTERVAL);
-    // After a pause of the process one look is enough.
-    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut stop = core::pin::pin!(stop);
-    loop {
-        tokio::select! {
-            () = &mut stop => return Ok(()),
-            Some(shard) = ended.recv() => return Err(RunError::ShardEnded(shard)),
-            _ = interval.tick() => keeper.look(WallTime::now()),
-        }
-    }
 }

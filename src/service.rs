@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::sync::Arc;
 use std::time::Instant;
 
-use coreflake_engine::{Demand, Gate, Lane, Outcome, Refusal, RunSink, SequencePlan};
+use coreflake_engine::{Demand, Gate, GateView, Lane, Outcome, Refusal, RunSink, SequencePlan};
 use coreflake_protocol::frame::{DATAGRAM_SIZE_MAX, REQUEST_SIZE_MAX};
 use coreflake_protocol::{
     Count, ErrorCode, ErrorReply, Health, Id, Info, Layout, Parts, Response, ServingState, Slot,
@@ -14,6 +14,7 @@ use coreflake_protocol::{
 use tracing::warn;
 
 use crate::clock::WallTime;
+use crate::condition::Condition;
 use crate::counters::ShardCounters;
 
 // The limits of the protocol, as wide as INFO carries them.
@@ -34,8 +35,9 @@ pub(crate) struct Identity {
 /// One look at the clock and at the gate: enough for everything that is answered in one turn.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Turn {
-    pub(crate) now: WallTime,
-    pub(crate) hi: Tick,
+    /// The time that is trusted.
+    now: WallTime,
+    gate: GateView,
 }
 
 /// Answers what a shard is asked. Owned by the shard's thread.
@@ -47,6 +49,7 @@ pub(crate) struct Service {
     gate: Arc<Gate>,
     counters: Arc<ShardCounters>,
     all_counters: Arc<[Arc<ShardCounters>]>,
+    condition: Arc<Condition>,
     clock_regressions_logged: Cell<u64>,
     draining: bool,
 }
@@ -58,6 +61,7 @@ impl Service {
         lane_index: u16,
         gate: Arc<Gate>,
         all_counters: Arc<[Arc<ShardCounters>]>,
+        condition: Arc<Condition>,
     ) -> Self {
         let counters = Arc::clone(&all_counters[usize::from(lane_index)]);
         Self {
@@ -67,6 +71,7 @@ impl Service {
             gate,
             counters,
             all_counters,
+            condition,
             clock_regressions_logged: Cell::new(0),
             draining: false,
         }
@@ -74,7 +79,8 @@ impl Service {
 
     /// Begins a turn. The only place where a shard reads the clock.
     pub(crate) fn turn(&self) -> Turn {
-        Turn { now: WallTime::now(), hi: self.gate.hi() }
+        let gate = self.gate.view();
+        Turn { now: WallTime::now().minus_ms(gate.ahead_ms), gate }
     }
 
     /// Ends a turn: what was counted becomes visible.
@@ -111,7 +117,15 @@ impl Service {
         demand: &mut Demand,
         sink: &mut impl RunSink,
     ) -> Outcome {
-        self.lane.generate(turn.now.unix_ms(), turn.hi, demand, sink)
+        if let Some(refusal) = turn.gate.refusal {
+            return Outcome::Refused(refusal);
+        }
+        self.lane.generate(turn.now.unix_ms(), turn.gate.hi, demand, sink)
+    }
+
+    /// Ends the service: the lane issues nothing more.
+    pub(crate) fn into_lane(self) -> Lane {
+        self.lane
     }
 
     pub(crate) fn parse(&self, id: Id) -> Parts {
@@ -125,14 +139,12 @@ impl Service {
 
     pub(crate) fn health(&self, turn: &Turn) -> Health {
         self.publish();
-        let state = if self.draining {
-            ServingState::Draining
-        } else {
-            self.lane
-                .refusal(turn.now.unix_ms(), turn.hi)
-                .map_or(ServingState::Serving, |refusal| {
-                    ServingState::Refusing(refusal.code().wire())
-                })
+        let refusal =
+            turn.gate.refusal.or_else(|| self.lane.refusal(turn.now.unix_ms(), turn.gate.hi));
+        let state = match refusal {
+            _ if self.draining => ServingState::Draining,
+            Some(refusal) => ServingState::Refusing(refusal.code().wire()),
+            None => ServingState::Serving,
         };
         Health {
             state,
@@ -141,6 +153,12 @@ impl Service {
             uptime_seconds: self.identity.started.elapsed().as_secs(),
             ids_generated: self.all_counters.iter().map(|shard| shard.ids()).sum(),
             window_left_ms: self.window_left_ms(turn),
+            clock: self.condition.clock(),
+            clock_suspect: self.condition.clock_suspect(),
+            store: self.condition.store(),
+            clock_offset_us: self.condition.clock_offset_us(),
+            clock_steps: self.condition.clock_steps(),
+            clock_regressions: self.lane.stats().clock_regressions,
         }
     }
 
@@ -166,7 +184,7 @@ impl Service {
     }
 
     fn window_left_ms(&self, turn: &Turn) -> u64 {
-        self.identity.layout.unix_ms(turn.hi).saturating_sub(turn.now.unix_ms())
+        self.identity.layout.unix_ms(turn.gate.hi).saturating_sub(turn.now.unix_ms())
     }
 }
 
@@ -176,6 +194,8 @@ pub(crate) fn refusal_reply(refusal: Refusal) -> Response<'static> {
         Refusal::ClockRegression { .. } => b"the clock went back by a second or more",
         Refusal::WindowExhausted => b"the reserved window is used up and was not extended",
         Refusal::TimestampExhausted => b"the layout has no tick for this time",
+        Refusal::Starting => b"no window is reserved yet",
+        Refusal::ClockDrift => b"the clock is wrong by more than a second",
     };
     error_reply(refusal.code(), refusal.retry_after_ms(), text)
 }

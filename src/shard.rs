@@ -6,12 +6,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
+use coreflake_engine::Lane;
 use ipnet::IpNet;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::admission::Admission;
 use crate::auth::Tokens;
@@ -53,9 +54,9 @@ pub(crate) struct ShardSeed {
 }
 
 impl ShardSeed {
-    /// Runs the shard on the current thread until the server stops. Tells `built` once whether it
-    /// could be built; before that nothing is served.
-    pub(crate) fn run(self, built: &Sender<io::Result<()>>) -> io::Result<()> {
+    /// Runs the shard on the current thread until the server stops, and gives its lane back. Tells
+    /// `built` once whether it could be built; before that nothing is served.
+    pub(crate) fn run(self, built: &Sender<io::Result<()>>) -> Option<Lane> {
         if let Some(core) = self.core
             && !core_affinity::set_for_current(core)
         {
@@ -67,21 +68,27 @@ impl ShardSeed {
             Ok(runtime) => runtime,
             Err(error) => {
                 let _ = built.send(Err(error));
-                return Ok(());
+                return None;
             }
         };
-        runtime.block_on(async {
-            match self.build() {
-                Ok(doors) => {
-                    let _ = built.send(Ok(()));
-                    doors.serve().await
-                }
+        let shard = runtime.block_on(async {
+            let doors = match self.build() {
+                Ok(doors) => doors,
                 Err(error) => {
                     let _ = built.send(Err(error));
-                    Ok(())
+                    return None;
                 }
+            };
+            let _ = built.send(Ok(()));
+            let shard = Rc::clone(&doors.shard);
+            if let Err(error) = doors.serve().await {
+                error!(%error, "a shard failed");
             }
-        })
+            Some(shard)
+        });
+        // With the runtime go all tasks, and with them every other reference to the shard.
+        drop(runtime);
+        Rc::try_unwrap(shard?).ok().map(|shard| shard.service.into_inner().into_lane())
     }
 
     fn build(self) -> io::Result<Doors> {

@@ -56,7 +56,9 @@ struct Running {
 
 impl Running {
     fn start() -> Self {
-        let args = parse_serve(&["--listen", "127.0.0.1:0", "--shards", "2"]);
+        let state = format!("{}/allocations-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+        let args = ["--listen", "127.0.0.1:0", "--shards", "2", "--state-dir", &state];
+        let args = parse_serve(&args);
         let server = Server::bind(Config::new(&args).unwrap()).unwrap();
         let (tcp, udp) = (server.tcp(), server.udp().unwrap());
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

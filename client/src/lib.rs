@@ -72,5 +72,7 @@ mod udp;
 pub use batch::{Batch, Ids};
 pub use builder::ClientBuilder;
 pub use client::Client;
-pub use coreflake_protocol::{ErrorCode, Health, Id, Info, Layout, Parts, Run, ServingState};
+pub use coreflake_protocol::{
+    ClockState, ErrorCode, Health, Id, Info, Layout, Parts, Run, ServingState, StoreState,
+};
 pub use error::Error;

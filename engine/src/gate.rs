@@ -3,23 +3,79 @@
 use coreflake_protocol::Tick;
 use crossbeam_utils::CachePadded;
 
+use crate::outcome::Refusal;
 use crate::sync::{AtomicU64, Ordering};
+use crate::window::Window;
 
-/// The upper end of the reserved ticks. One keeper raises it, all lanes read it.
+/// The upper end of the reserved ticks, and whether they may be used. The control plane writes, all
+/// lanes read.
+///
+/// The word holds `hi` in its lower bits and flags above; what belongs to a flag stands beside it
+/// and is read only when the flag is set.
 #[derive(Debug)]
 pub struct Gate {
-    hi: CachePadded<AtomicU64>,
+    inner: CachePadded<Inner>,
 }
 
+#[derive(Debug)]
+struct Inner {
+    word: AtomicU64,
+    ahead_ms: AtomicU64,
+}
+
+/// One look at the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GateView {
+    /// The last tick that may be used.
+    pub hi: Tick,
+    /// How far the wall clock is ahead of the time that is trusted, in milliseconds.
+    pub ahead_ms: u64,
+    /// Why nothing may be issued, whatever the lanes say.
+    pub refusal: Option<Refusal>,
+}
+
+const HI_MASK: u64 = (1 << 56) - 1;
+const STARTING: u64 = 1 << 63;
+const DRIFTED: u64 = 1 << 62;
+const AHEAD: u64 = 1 << 61;
+
 impl Gate {
-    pub(crate) fn new(hi: Tick) -> Self {
-        Self { hi: CachePadded::new(AtomicU64::new(hi.get())) }
+    /// A gate in front of the window that begins behind `lo`, closed until the window is won.
+    pub(crate) fn new(lo: Tick) -> Self {
+        assert!(lo.get() <= HI_MASK, "a tick of a layout");
+        let word = AtomicU64::new(lo.get() | STARTING);
+        Self { inner: CachePadded::new(Inner { word, ahead_ms: AtomicU64::new(0) }) }
     }
 
-    /// The last tick that may be used. A value that is out of date is a lower one: it can only make
-    /// a lane refuse too early.
-    pub fn hi(&self) -> Tick {
-        Tick::new(self.hi.load(Ordering::Acquire))
+    /// What may be used. A value that is out of date is a lower one: it can only make a lane refuse
+    /// too early.
+    pub fn view(&self) -> GateView {
+        let word = self.inner.word.load(Ordering::Acquire);
+        let hi = Tick::new(word & HI_MASK);
+        if word == hi.get() {
+            return GateView { hi, ahead_ms: 0, refusal: None };
+        }
+        let refusal = if word & STARTING != 0 {
+            Some(Refusal::Starting)
+        } else {
+            (word & DRIFTED != 0).then_some(Refusal::ClockDrift)
+        };
+        let ahead = word & AHEAD != 0;
+        let ahead_ms = if ahead { self.inner.ahead_ms.load(Ordering::Acquire) } else { 0 };
+        GateView { hi, ahead_ms, refusal }
+    }
+
+    /// Opens the gate to the window that was won. It must be the one the lanes stand in front of.
+    ///
+    /// # Panics
+    ///
+    /// When the window begins elsewhere, or the gate was opened before.
+    pub fn open(&self, window: Window) {
+        let view = self.view();
+        assert!(view.refusal == Some(Refusal::Starting), "a gate opens once");
+        assert!(view.hi == window.lo(), "the window of these lanes");
+        self.raise(window.hi());
+        self.set(STARTING, false);
     }
 
     /// Makes the ticks up to `hi` usable. To be called after the store has acknowledged them.
@@ -28,7 +84,70 @@ impl Gate {
     ///
     /// When `hi` is below what was published before.
     pub fn raise(&self, hi: Tick) {
-        let before = self.hi.swap(hi.get(), Ordering::AcqRel);
-        assert!(before <= hi.get(), "the gate only rises: {before} to {hi}");
+        assert!(hi.get() <= HI_MASK, "a tick of a layout");
+        let result = self.inner.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+            assert!(word & HI_MASK <= hi.get(), "the gate only rises: {} to {hi}", word & HI_MASK);
+            Some(word & !HI_MASK | hi.get())
+        });
+        debug_assert!(result.is_ok());
+    }
+
+    /// Refuses, or does not, because the clock is wrong by more than is allowed.
+    pub fn refuse_drift(&self, refuse: bool) {
+        self.set(DRIFTED, refuse);
+    }
+
+    /// Tells how far the wall clock is ahead of the time that is trusted, in milliseconds.
+    pub fn correct(&self, ahead_ms: u64) {
+        self.inner.ahead_ms.store(ahead_ms, Ordering::Release);
+        self.set(AHEAD, ahead_ms > 0);
+    }
+
+    fn set(&self, flag: u64, on: bool) {
+        if on {
+            self.inner.word.fetch_or(flag, Ordering::AcqRel);
+        } else {
+            self.inner.word.fetch_and(!flag, Ordering::AcqRel);
+        }
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+
+    fn open() -> Gate {
+        let gate = Gate::new(Tick::new(5));
+        assert_eq!(gate.view().refusal, Some(Refusal::Starting));
+        gate.open(Window::won(Tick::new(5), Tick::new(9)));
+        gate
+    }
+
+    #[test]
+    fn flags_and_bound_do_not_disturb_each_other() {
+        let gate = open();
+        let plain = |hi| GateView { hi: Tick::new(hi), ahead_ms: 0, refusal: None };
+        assert_eq!(gate.view(), plain(9));
+        gate.refuse_drift(true);
+        gate.correct(77);
+        gate.raise(Tick::new(12));
+        let refusal = Some(Refusal::ClockDrift);
+        assert_eq!(gate.view(), GateView { hi: Tick::new(12), ahead_ms: 77, refusal });
+        gate.correct(0);
+        gate.refuse_drift(false);
+        assert_eq!(gate.view(), plain(12));
+    }
+
+    #[test]
+    #[should_panic(expected = "the window of these lanes")]
+    fn another_window_does_not_open_it() {
+        Gate::new(Tick::new(5)).open(Window::won(Tick::new(6), Tick::new(9)));
+    }
+
+    #[test]
+    #[should_panic(expected = "the gate only rises")]
+    fn it_never_falls() {
+        open().raise(Tick::new(8));
     }
 }

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use coreflake_protocol::{Layout, Slot};
+use coreflake_protocol::{Layout, Slot, Tick};
 
 use crate::gate::Gate;
 use crate::lane::Lane;
 use crate::plan::SequencePlan;
 use crate::pool::Pool;
-use crate::window::Window;
 
 /// The lanes of a slot for one claim of it. There is no way to reset one: who loses a slot and
 /// claims it again gets another window and begins another incarnation.
@@ -16,18 +15,24 @@ use crate::window::Window;
 pub struct Incarnation {
     /// One generator per lane of the plan, in the plan's order.
     pub lanes: Vec<Lane>,
-    /// How the keeper tells the lanes of further windows.
+    /// How the control plane opens and closes what is in front of the lanes.
     pub gate: Arc<Gate>,
 }
 
 impl Incarnation {
-    /// Splits the ticks of `window`, and of all windows that follow it, between the lanes of
-    /// `plan`.
-    pub fn begin(layout: Layout, slot: Slot, plan: &SequencePlan, window: Window) -> Self {
+    /// Lanes for the window that begins behind `lo`, and for all that follow it. They issue nothing
+    /// before [`Gate::open`] is given that window.
+    pub fn begin(layout: Layout, slot: Slot, plan: &SequencePlan, lo: Tick) -> Self {
         let pool = Arc::new(Pool::new(plan.pool()));
         let lanes = (0..plan.lanes())
-            .map(|lane| Lane::new(layout, slot, plan.home(lane), Arc::clone(&pool), &window))
+            .map(|lane| Lane::new(layout, slot, plan.home(lane), Arc::clone(&pool), lo))
             .collect();
-        Self { lanes, gate: Arc::new(Gate::new(window.hi())) }
+        Self { lanes, gate: Arc::new(Gate::new(lo)) }
+    }
+
+    /// Ends an incarnation: takes all its lanes, and gives the highest tick that one of them has
+    /// entered. What lies above may be given back.
+    pub fn end(lanes: Vec<Lane>) -> Option<Tick> {
+        lanes.into_iter().filter_map(|lane| lane.last_tick()).max()
     }
 }

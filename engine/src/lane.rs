@@ -9,7 +9,6 @@ use coreflake_protocol::{Id, Layout, Run, Slot, Tick, TickError};
 use crate::clock::{self, HOLD_MS_MIN, Verdict};
 use crate::outcome::{Demand, Outcome, Refusal, RunSink};
 use crate::pool::Pool;
-use crate::window::Window;
 
 /// How many sequence numbers a lane claims from the pool when it needs fewer: requests for one ID
 /// each then share one atomic operation between this many. What a lane leaves of a piece is lost
@@ -71,13 +70,13 @@ impl Lane {
         slot: Slot,
         home: Range<u32>,
         pool: Arc<Pool>,
-        window: &Window,
+        lo: Tick,
     ) -> Self {
         Self {
             layout,
             slot,
-            lo: window.lo(),
-            tick: window.lo(),
+            lo,
+            tick: lo,
             home,
             home_left: 0..0,
             pool,
@@ -154,6 +153,11 @@ impl Lane {
     /// Why a request would be refused at this moment, if it would.
     pub fn refusal(&self, now_ms: u64, hi: Tick) -> Option<Refusal> {
         self.look(now_ms, hi).err()
+    }
+
+    /// The highest tick the lane has entered, if it has entered one.
+    pub(crate) fn last_tick(&self) -> Option<Tick> {
+        (self.tick > self.lo).then_some(self.tick)
     }
 
     /// What the lane has done so far.

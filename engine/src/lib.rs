@@ -17,19 +17,27 @@
 //! engine answers [`Outcome::Wait`] and says until when.
 #![forbid(unsafe_code)]
 
+pub mod claim;
 pub mod clock;
+pub mod drift;
 mod gate;
 mod incarnation;
+pub mod keeper;
 mod lane;
 mod outcome;
 mod plan;
 mod pool;
+pub mod record;
 pub mod reserve;
+pub mod sanity;
 mod sync;
+pub mod trusted;
 mod window;
 
-pub use gate::Gate;
+pub use claim::{Claimant, NotYet, Swap};
+pub use gate::{Gate, GateView};
 pub use incarnation::Incarnation;
+pub use keeper::Keeper;
 pub use lane::{Lane, LaneStats};
 pub use outcome::{Demand, Outcome, Refusal, RunSink};
 pub use plan::{PlanError, SequencePlan};

@@ -45,11 +45,18 @@ pub enum Refusal {
     WindowExhausted,
     /// The layout has no tick for this time.
     TimestampExhausted,
+    /// No window has been won yet.
+    Starting,
+    /// The clock differs from the time of others by more than is allowed.
+    ClockDrift,
 }
 
 /// How soon to ask again when a window is used up, in milliseconds: the keeper retries at that
 /// pace.
 const WINDOW_RETRY_MS: u64 = 100;
+
+/// How soon to ask again when the clock is wrong, in milliseconds: it is compared every 10 s.
+const DRIFT_RETRY_MS: u64 = 1_000;
 
 impl Demand {
     /// `count` IDs.
@@ -80,6 +87,8 @@ impl Refusal {
             Self::ClockRegression { .. } => ErrorCode::ClockRegression,
             Self::WindowExhausted => ErrorCode::WindowExhausted,
             Self::TimestampExhausted => ErrorCode::TimestampExhausted,
+            Self::Starting => ErrorCode::Starting,
+            Self::ClockDrift => ErrorCode::ClockDrift,
         }
     }
 
@@ -87,7 +96,8 @@ impl Refusal {
     pub fn retry_after_ms(self) -> u32 {
         let retry_after_ms = match self {
             Self::ClockRegression { retry_after_ms, .. } => retry_after_ms,
-            Self::WindowExhausted => WINDOW_RETRY_MS,
+            Self::WindowExhausted | Self::Starting => WINDOW_RETRY_MS,
+            Self::ClockDrift => DRIFT_RETRY_MS,
             Self::TimestampExhausted => 0,
         };
         u32::try_from(retry_after_ms).unwrap_or(u32::MAX)

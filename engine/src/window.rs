@@ -4,7 +4,7 @@ use coreflake_protocol::Tick;
 
 /// The ticks `(lo, hi]` of one slot, won by one successful compare-and-swap that moved the bound of
 /// the slot's record from `lo` to `hi`. Deliberately neither `Clone` nor `Copy`: who holds the
-/// value owns the ticks, and [`Incarnation::begin`](crate::Incarnation::begin) consumes it.
+/// value owns the ticks, and [`Gate::open`](crate::Gate::open) consumes it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Window {
     lo: Tick,

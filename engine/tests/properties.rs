@@ -50,15 +50,15 @@ impl Node {
         let now = LAYOUT.tick(START_MS).unwrap();
         let lo = LAYOUT.tick(START_MS.saturating_add_signed(lo_offset_ms)).unwrap();
         let hi = lo.max(now).plus(1_000);
-        let window = Window::won(lo, hi);
-        let incarnation = Incarnation::begin(LAYOUT, slot, &plan, window);
+        let incarnation = Incarnation::begin(LAYOUT, slot, &plan, lo);
+        incarnation.gate.open(Window::won(lo, hi));
         Self { incarnation, now_ms: START_MS, hi }
     }
 
     fn generate(&mut self, lane: usize, count: u32) -> (Vec<Run>, Outcome, u32) {
         let mut demand = Demand::new(Count::new(count).unwrap());
         let mut runs = Vec::new();
-        let hi = self.incarnation.gate.hi();
+        let hi = self.incarnation.gate.view().hi;
         let lane = &mut self.incarnation.lanes[lane];
         let outcome = lane.generate(self.now_ms, hi, &mut demand, &mut runs);
         (runs, outcome, demand.remaining())
@@ -246,9 +246,10 @@ fn the_end_of_the_layout_is_an_error_not_a_wrap() {
     let end_ms = LAYOUT.unix_ms(LAYOUT.tick_max());
     let slot = LAYOUT.slot(31, 31).unwrap();
     let plan = SequencePlan::new(LAYOUT.sequence_space(), 1).unwrap();
-    let window = Window::won(LAYOUT.tick_max().minus(5), LAYOUT.tick_max().plus(5_000));
-    let mut incarnation = Incarnation::begin(LAYOUT, slot, &plan, window);
-    let hi = incarnation.gate.hi();
+    let lo = LAYOUT.tick_max().minus(5);
+    let mut incarnation = Incarnation::begin(LAYOUT, slot, &plan, lo);
+    incarnation.gate.open(Window::won(lo, LAYOUT.tick_max().plus(5_000)));
+    let hi = incarnation.gate.view().hi;
     let lane = &mut incarnation.lanes[0];
     let mut runs = Vec::new();
     let mut demand = Demand::new(Count::new(4096).unwrap());

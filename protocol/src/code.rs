@@ -35,6 +35,8 @@ pub enum ErrorCode {
     Draining,
     /// The clock went back by a second or more.
     ClockRegression,
+    /// The clock differs from the time of others by more than a second.
+    ClockDrift,
     /// The reserved window is used up and could not be extended.
     WindowExhausted,
     /// The clock is past the last tick of the layout. Retrying does not help.
@@ -45,7 +47,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code, in the order of their numbers.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::FrameSize,
         Self::UnsupportedVersion,
         Self::UnknownOpcode,
@@ -63,6 +65,7 @@ impl ErrorCode {
         Self::WindowExhausted,
         Self::TimestampExhausted,
         Self::Overloaded,
+        Self::ClockDrift,
     ];
 
     /// The code's number on the wire.
@@ -85,6 +88,7 @@ impl ErrorCode {
             Self::WindowExhausted => 0x0103,
             Self::TimestampExhausted => 0x0104,
             Self::Overloaded => 0x0105,
+            Self::ClockDrift => 0x0106,
         }
     }
 
@@ -113,6 +117,7 @@ impl ErrorCode {
             Self::WindowExhausted => "WINDOW_EXHAUSTED",
             Self::TimestampExhausted => "TIMESTAMP_EXHAUSTED",
             Self::Overloaded => "OVERLOADED",
+            Self::ClockDrift => "CLOCK_DRIFT",
         }
     }
 

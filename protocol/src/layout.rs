@@ -191,6 +191,24 @@ impl Layout {
         Ok(Slot::new(datacenter_id as u16, worker_id as u16))
     }
 
+    /// Datacenter and worker bits of a slot as one number: what a slot is called in a store.
+    ///
+    /// # Panics
+    ///
+    /// When the slot is of another layout.
+    pub const fn slot_number(&self, slot: Slot) -> u16 {
+        assert!(slot.datacenter_id() as u64 <= self.datacenter_id_max(), "slot of another layout");
+        assert!(slot.worker_id() as u64 <= self.worker_id_max(), "slot of another layout");
+        slot.datacenter_id() << self.worker_bits | slot.worker_id()
+    }
+
+    /// The datacenter and the worker part of a slot number.
+    #[allow(clippy::cast_possible_truncation)] // Masked to at most 16 bits.
+    pub const fn slot_parts(&self, number: u16) -> (u16, u16) {
+        let datacenter_id = number as u64 >> self.worker_bits & self.datacenter_id_max();
+        (datacenter_id as u16, (number as u64 & self.worker_id_max()) as u16)
+    }
+
     /// The place `number` in a tick's sequence space.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use core::fmt;
 
 use crate::code::ErrorCode;
 use crate::frame::{self, Frame, Header, RESPONSE_BIT, VERSION};
+use crate::health::{HEALTH_SIZE, Health};
 use crate::id::Parts;
 use crate::layout::Layout;
 use crate::reader::Reader;
@@ -28,35 +29,6 @@ pub enum Response<'a> {
     Auth,
     /// Why there is no answer.
     Error(ErrorReply<'a>),
-}
-
-/// Whether IDs can be had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ServingState {
-    /// Yes.
-    Serving,
-    /// Not now, for the reason with this code. A number, as in [`ErrorReply`]: a newer server may
-    /// send one that [`ErrorCode`] does not know.
-    Refusing(u16),
-    /// Not any more: the server is shutting down.
-    Draining,
-}
-
-/// How a server is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Health {
-    /// Whether IDs can be had.
-    pub state: ServingState,
-    /// The datacenter part of the server's slot.
-    pub datacenter_id: u16,
-    /// The worker part of the server's slot.
-    pub worker_id: u16,
-    /// Seconds since the server became ready.
-    pub uptime_seconds: u64,
-    /// IDs issued by all lanes since then.
-    pub ids_generated: u64,
-    /// How far the reserved window reaches ahead of the clock, in milliseconds.
-    pub window_left_ms: u64,
 }
 
 /// What a server is, and the lane that answered.
@@ -120,7 +92,6 @@ pub enum ResponseError {
 pub(crate) const ERROR_OPCODE: u8 = 0xff;
 
 const PARSE_SIZE: usize = 16;
-const HEALTH_SIZE: usize = 32;
 const INFO_SIZE: usize = 80;
 const ERROR_SIZE: usize = 8;
 
@@ -197,42 +168,6 @@ impl<'a> Response<'a> {
             Self::Auth => Opcode::Auth.reply(),
             Self::Error(_) => ERROR_OPCODE,
         }
-    }
-}
-
-impl Health {
-    fn decode(mut reader: Reader<'_>) -> Self {
-        let (state, _) = (reader.u8(), reader.u8());
-        let code = reader.u16();
-        let state = match state {
-            1 => ServingState::Serving,
-            3 => ServingState::Draining,
-            // What a newer server may call its state, it is not serving.
-            _ => ServingState::Refusing(code),
-        };
-        Self {
-            state,
-            datacenter_id: reader.u16(),
-            worker_id: reader.u16(),
-            uptime_seconds: reader.u64(),
-            ids_generated: reader.u64(),
-            window_left_ms: reader.u64(),
-        }
-    }
-
-    fn encode(&self, out: &mut Vec<u8>) {
-        let (state, code) = match self.state {
-            ServingState::Serving => (1, 0),
-            ServingState::Refusing(code) => (2, code),
-            ServingState::Draining => (3, ErrorCode::Draining.wire()),
-        };
-        out.extend_from_slice(&[state, 0]);
-        out.extend_from_slice(&code.to_be_bytes());
-        out.extend_from_slice(&self.datacenter_id.to_be_bytes());
-        out.extend_from_slice(&self.worker_id.to_be_bytes());
-        out.extend_from_slice(&self.uptime_seconds.to_be_bytes());
-        out.extend_from_slice(&self.ids_generated.to_be_bytes());
-        out.extend_from_slice(&self.window_left_ms.to_be_bytes());
     }
 }
 

@@ -29,16 +29,20 @@ CODES = {
     "WINDOW_EXHAUSTED": 0x0103,
     "TIMESTAMP_EXHAUSTED": 0x0104,
     "OVERLOADED": 0x0105,
+    "CLOCK_DRIFT": 0x0106,
 }
 # Errors behind which a TCP connection closes, and those a datagram is answered with.
 CLOSING = {"FRAME_SIZE", "UNSUPPORTED_VERSION", "UNEXPECTED_RESPONSE", "UNAUTHENTICATED"}
 ANSWERED_ON_UDP = {"UNKNOWN_KIND", "INVALID_COUNT", "INVALID_ID"}
 REFUSALS = [name for name, code in CODES.items() if code >= 0x0100]
 STATES = {"serving": 1, "refusing": 2, "draining": 3}
+CLOCKS = {"unknown": 0, "good": 1, "alert": 2, "refusing": 3}
+STORES = {"good": 0, "doubtful": 1, "broken": 2}
 
 EXAMPLE_ID = 1234567890123456789
 REQUEST_ID = 0x0102030405060708
 U16_MAX, U32_MAX, U64_MAX, ID_MAX = 2**16 - 1, 2**32 - 1, 2**64 - 1, 2**63 - 1
+I64_MIN, I64_MAX = -(2**63), 2**63 - 1
 DATAGRAM_SIZE_MAX = 1200
 
 DEFAULT_INFO = {
@@ -60,6 +64,20 @@ DEFAULT_INFO = {
     "lane_ids": 123456789,
     "lane_waits": 12,
     "lane_pool_claims": 345,
+}
+
+DEFAULT_HEALTH = {
+    "datacenter_id": 3,
+    "worker_id": 17,
+    "uptime_seconds": 86_400,
+    "ids_generated": 123_456_789,
+    "window_left_ms": 2_750,
+    "clock": "good",
+    "clock_suspect": False,
+    "store": "good",
+    "clock_offset_us": -1_250,
+    "clock_steps": 2,
+    "clock_regressions": 1,
 }
 
 vectors = []
@@ -89,8 +107,17 @@ def parts(unix_ms, datacenter_id, worker_id, sequence):
     return struct.pack(">QHHI", unix_ms, datacenter_id, worker_id, sequence)
 
 
-def health(state, code, datacenter_id, worker_id, *counters):
-    return struct.pack(">BxHHHQQQ", state, code, datacenter_id, worker_id, *counters)
+def health(state, code, f, *, clock=None, flags=None, store=None, reserved=bytes(5)):
+    clock = CLOCKS[f["clock"]] if clock is None else clock
+    flags = int(f["clock_suspect"]) if flags is None else flags
+    store = STORES[f["store"]] if store is None else store
+    return (
+        struct.pack(">BxHHH", state, code, f["datacenter_id"], f["worker_id"])
+        + struct.pack(">QQQ", f["uptime_seconds"], f["ids_generated"], f["window_left_ms"])
+        + bytes([clock, flags, store])
+        + reserved
+        + struct.pack(">qQQ", f["clock_offset_us"], f["clock_steps"], f["clock_regressions"])
+    )
 
 
 def fingerprint(widths, epoch_ms):
@@ -128,11 +155,22 @@ def add(name, direction, transport, data, expect, canonical=True):
     vectors.append(vector)
 
 
-def good(name, direction, op, payload=b"", request_id=REQUEST_ID, *, transport="both", tail=b"", **fields):
+def good(
+    name,
+    direction,
+    op,
+    payload=b"",
+    request_id=REQUEST_ID,
+    *,
+    transport="both",
+    tail=b"",
+    canonical=True,
+    **fields,
+):
     """A message to accept. `tail` lies inside the frame behind the fields that version 1 knows."""
     opcode = OPERATIONS[op] | (0x80 if direction == "response" else 0)
     expect = {"op": op, "request_id": str(request_id), **fields}
-    add(name, direction, transport, frame(opcode, payload + tail, request_id), expect, not tail)
+    add(name, direction, transport, frame(opcode, payload + tail, request_id), expect, canonical and not tail)
 
 
 def padded(name, op, payload, size, **fields):
@@ -173,6 +211,7 @@ def good_requests():
         good(f"auth_{name}", "request", "AUTH", token, transport="tcp", token_hex=token.hex())
     padded("generate_padded_by_one", "GENERATE", generate(1), 29, **ask, count=1)
     padded("generate_padded_to_the_limit", "GENERATE", generate(4096), DATAGRAM_SIZE_MAX, **ask, count=4096)
+    padded("health_padded", "HEALTH", b"", 80)
     padded("info_padded", "INFO", b"", 96)
 
 
@@ -263,21 +302,39 @@ def good_replies():
     taken_apart("parsed_highest", U64_MAX, U16_MAX, U16_MAX, U32_MAX)
     taken_apart("parsed_with_trailing_bytes", 1903803122167, 20, 24, 277, tail=b"\xff")
 
-    def how(name, state, code_name, slot, counters, tail=b""):
+    def how(name, state, code_name=None, *, tail=b"", later=None, **changed):
+        f = {**DEFAULT_HEALTH, **changed}
         code = CODES.get(code_name, 0)
-        payload = health(STATES[state], code, *slot, *counters)
-        fields = {"state": state, "code": code, "code_name": code_name}
-        fields |= zip(("datacenter_id", "worker_id"), slot)
-        fields |= zip(("uptime_seconds", "ids_generated", "window_left_ms"), map(str, counters))
-        good(name, "response", "HEALTH", payload, tail=tail, **fields)
+        payload = health(STATES[state], code, f, **(later or {}))
+        wide = {"uptime_seconds", "ids_generated", "window_left_ms"}
+        wide |= {"clock_offset_us", "clock_steps", "clock_regressions"}
+        shown = {key: str(value) if key in wide else value for key, value in f.items()}
+        fields = {"state": state, "code": code, "code_name": code_name, **shown}
+        good(name, "response", "HEALTH", payload, tail=tail, canonical=not later, **fields)
 
-    how("health_serving", "serving", None, (3, 17), (86_400, 123_456_789, 2_750))
-    how("health_highest", "serving", None, (U16_MAX, U16_MAX), (U64_MAX, U64_MAX, U64_MAX))
+    how("health_serving", "serving")
+    most = {key: U16_MAX for key in ("datacenter_id", "worker_id")}
+    most |= {key: U64_MAX for key in ("uptime_seconds", "ids_generated", "window_left_ms")}
+    most |= {key: U64_MAX for key in ("clock_steps", "clock_regressions")}
+    how("health_highest", "serving", **most, clock_offset_us=I64_MAX)
+    how("health_lowest", "serving", **{key: 0 for key in most}, clock_offset_us=I64_MIN)
     for code_name in REFUSALS:
         if code_name != "DRAINING":
-            how(f"health_refusing_{code_name.lower()}", "refusing", code_name, (3, 17), (5, 0, 0))
-    how("health_draining", "draining", "DRAINING", (3, 17), (5, 77, 0))
-    how("health_with_trailing_bytes", "serving", None, (0, 0), (1, 2, 3), tail=bytes(range(1, 9)))
+            how(f"health_refusing_{code_name.lower()}", "refusing", code_name, window_left_ms=0)
+    how("health_draining", "draining", "DRAINING", ids_generated=77)
+    how("health_clock_unknown", "serving", clock="unknown", clock_offset_us=0)
+    how("health_clock_alert", "serving", clock="alert", clock_offset_us=250_000)
+    drifted = {"clock": "refusing", "clock_offset_us": -1_500_000}
+    how("health_clock_refusing", "refusing", "CLOCK_DRIFT", **drifted)
+    how("health_clock_suspect", "serving", clock_suspect=True)
+    how("health_store_doubtful", "serving", store="doubtful")
+    how("health_store_broken", "serving", store="broken")
+    how("health_with_trailing_bytes", "serving", tail=bytes(range(1, 9)))
+    # What a newer server may say: values and bits that version 1 does not know.
+    how("health_clock_of_a_newer_server", "serving", clock="unknown", later={"clock": 4})
+    how("health_store_of_a_newer_server", "serving", store="doubtful", later={"store": 3})
+    how("health_flags_of_a_newer_server", "serving", later={"flags": 0xFE})
+    how("health_reserved_of_a_newer_server", "serving", later={"reserved": b"\1\2\3\4\5"})
 
     def described(name, fields, tail=b""):
         mark = fingerprint([fields[key] for key in list(fields)[:4]], fields["epoch_ms"])
@@ -344,7 +401,8 @@ def bad_replies():
     bad_reply("generated_id_too_high", frame(0x81, runs((2**63, 1))))
     bad_reply("generated_run_too_high", frame(0x81, runs((ID_MAX, 2))))
     bad_reply("parsed_short", frame(0x82, parts(1, 2, 3, 4)[:-1]))
-    bad_reply("health_short", frame(0x83, health(1, 0, 0, 0, 1, 2, 3)[:-1]))
+    bad_reply("health_short", frame(0x83, health(1, 0, DEFAULT_HEALTH)[:-1]))
+    bad_reply("health_of_32_bytes", frame(0x83, health(1, 0, DEFAULT_HEALTH)[:32]))
     bad_reply("info_short", frame(0x84, info(DEFAULT_INFO)[:-1]))
     bad_reply("info_fingerprint_of_another", frame(0x84, info(DEFAULT_INFO, mark=1)))
     bad_reply("info_widths_of_64_bits", frame(0x84, info({**DEFAULT_INFO, "sequence_bits": 13})))

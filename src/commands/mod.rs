@@ -3,3 +3,4 @@
 pub mod generate;
 pub mod parse;
 pub mod serve;
+pub mod slots;

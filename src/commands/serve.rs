@@ -7,6 +7,7 @@ use tracing::warn;
 
 use crate::args::ServeArgs;
 use crate::config::Config;
+use crate::control::RunError;
 use crate::server::{Server, StartError};
 use crate::{exit, logging, signals};
 
@@ -20,10 +21,10 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     raise_open_files_limit();
     let server = match Server::bind(config) {
         Ok(server) => server,
-        Err(error @ StartError::Bind { .. }) => {
-            return exit::fail(exit::CONFIGURATION, &error.to_string());
+        Err(error @ StartError::Random(_)) => {
+            return exit::fail(exit::UNAVAILABLE, &error.to_string());
         }
-        Err(error) => return exit::fail(exit::UNAVAILABLE, &error.to_string()),
+        Err(error) => return exit::fail(exit::CONFIGURATION, &error.to_string()),
     };
     let line = server.ready_line();
     let ready = || {
@@ -37,6 +38,7 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     };
     match server.run(ready, stop) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error @ RunError::Store(_)) => exit::fail(exit::UNAVAILABLE, &error.to_string()),
         Err(error) => exit::fail(exit::SOFTWARE, &error.to_string()),
     }
 }

@@ -5,7 +5,9 @@ use std::io::{self, IoSliceMut};
 
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef};
 use tokio::io::Interest;
+use tracing::warn;
 
+use crate::limits::UDP_FAILURES_MAX;
 use crate::net::outbox::{Route, Wire};
 
 /// Bytes of one receive buffer: the kernel may put up to 64 KiB of datagrams into it.
@@ -44,6 +46,7 @@ impl Inbox {
     pub(crate) async fn receive(&mut self, wire: &Wire) -> io::Result<()> {
         let Self { bytes, meta, .. } = self;
         let Wire { socket, state } = wire;
+        let mut failures = 0;
         let filled = loop {
             socket.readable().await?;
             let mut chunks = bytes.chunks_exact_mut(BUFFER_SIZE);
@@ -57,7 +60,15 @@ impl Inbox {
                 if filled < BATCH_SIZE { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
             });
             match drained {
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                // Short of memory, or an error of an earlier reply: the socket is still good. One
+                // that only fails is not.
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                    failures += 1;
+                    if failures == UDP_FAILURES_MAX {
+                        return Err(error);
+                    }
+                    warn!(%error, "cannot receive datagrams");
+                }
                 _ if filled > 0 => break filled,
                 _ => {}
             }

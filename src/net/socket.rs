@@ -8,7 +8,9 @@ use std::os::unix::net::UnixDatagram;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::limits::{FREE_PORT_ATTEMPTS_MAX, LISTEN_BACKLOG, UDP_BUFFER_SIZE};
+use crate::limits::{
+    CLAIM_ATTEMPTS_MAX, CLAIM_PAUSE, FREE_PORT_ATTEMPTS_MAX, LISTEN_BACKLOG, UDP_BUFFER_SIZE,
+};
 
 /// The sockets of one shard.
 #[derive(Debug)]
@@ -68,9 +70,17 @@ fn bind_once(listen: SocketAddr, shards: u16, udp: bool) -> io::Result<Vec<Shard
 }
 
 /// A name that one process of the network namespace can have at a time, and that goes with it: held
-/// while a port is tried and taken.
+/// while a port is tried and taken, which is soon over.
 fn claim(port: u16) -> io::Result<UnixDatagram> {
     let name = unix::net::SocketAddr::from_abstract_name(format!("coreflake-bind-{port}"))?;
+    for _ in 1..CLAIM_ATTEMPTS_MAX {
+        match UnixDatagram::bind_addr(&name) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                std::thread::park_timeout(CLAIM_PAUSE);
+            }
+            result => return result,
+        }
+    }
     UnixDatagram::bind_addr(&name)
 }
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::common::frames::{self, generate};
-use crate::common::{Peer, Server, coreflake, until};
+use crate::common::{Peer, Server, until};
 
 const OTHER_SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
@@ -125,7 +125,7 @@ fn a_thousand_connections_that_come_and_go_leave_nothing_behind() {
         }
     }
     let open_files = || std::fs::read_dir(format!("/proc/{}/fd", server.id())).unwrap().count();
-    until("all file descriptors closed", || (open_files() < 24).then_some(()));
+    until("all file descriptors closed", || (open_files() < 40).then_some(()));
     Peer::connect(server.tcp).ping();
     let counters = server.stop();
     let (accepted, refused) = (counters.get("connections_accepted"), "connection_limit");
@@ -134,11 +134,15 @@ fn a_thousand_connections_that_come_and_go_leave_nothing_behind() {
 
 #[test]
 fn without_file_descriptors_the_open_connections_are_served_and_later_ones_again() {
-    const FILES_MAX: usize = 24;
+    const FILES_MAX: usize = 40;
+    let limited = Server::command(&[]);
     let mut command = std::process::Command::new("sh");
     let script = format!("ulimit -n {FILES_MAX} && exec \"$0\" \"$@\"");
-    command.env_clear().arg("-c").arg(script).arg(coreflake().get_program());
-    command.args(Server::command(&[]).get_args());
+    command.arg("-c").arg(script).arg(limited.get_program()).args(limited.get_args());
+    command.env_clear();
+    for (name, value) in limited.get_envs() {
+        command.env(name, value.unwrap());
+    }
     let server = Server::launch(command).unwrap();
 
     let mut first = Peer::connect(server.tcp);

@@ -131,7 +131,7 @@ fn datagrams_that_take_everything_leave_a_connection_its_turn() {
     counters.assert_rejects(&[]);
 }
 
-/// Whoever is in line and does not come, because its own peer does not read, lets the next one pass.
+/// Whoever is in line and does not come, because its peer does not read, lets the next one pass.
 #[test]
 fn a_connection_that_does_not_read_holds_up_nobody_who_waits() {
     let server = Server::start(&[]);

@@ -162,10 +162,25 @@ fn servers_that_start_at_the_same_moment_never_share_a_port() {
     }
 }
 
+/// One port of two addresses is two ports.
+#[test]
+fn servers_on_two_addresses_with_one_port_start_at_the_same_moment() {
+    for _ in 0..10 {
+        let port = free_port();
+        let commands = [1, 2].map(|host| {
+            Server::command(&["--listen", &format!("127.0.0.{host}:{port}"), "--shards", "64"])
+        });
+        let starting = commands.map(|command| thread::spawn(move || Server::launch(command)));
+        for result in starting.map(|thread| thread.join().unwrap()) {
+            result.unwrap_or_else(|ended| panic!("{ended:?}"));
+        }
+    }
+}
+
 #[test]
 fn the_log_is_json_when_asked_and_holds_no_colour() {
     let mut server = Server::start(&[]);
-    server.wait_for_log("not durable");
+    server.wait_for_log("window reserved");
     server.signal(rustix::process::Signal::TERM);
     let ended = server.wait();
     ended.assert_clean();

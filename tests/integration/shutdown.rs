@@ -11,7 +11,7 @@ use coreflake_protocol::{ErrorCode, Response, ServingState};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::common::frames::{self, generate};
-use crate::common::{Datagrams, Peer, Server, pause};
+use crate::common::{Datagrams, Peer, Server, pause, state_directory};
 
 #[test]
 fn sigterm_and_sigint_end_well() {
@@ -41,6 +41,7 @@ fn sigterm_right_behind_the_ready_line_ends_well() {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
         let status = child.wait().unwrap();
+        let _ = std::fs::remove_dir_all(state_directory(&command).unwrap());
         assert_eq!(status.code(), Some(0), "round {round}: {status}");
     }
 }

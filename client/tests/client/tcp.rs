@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use coreflake_client::{Client, Health, Info, Layout, Parts, ServingState};
 use coreflake_protocol::Response;
+use coreflake_protocol::{ClockState, StoreState};
 
 use crate::peer::{Asked, Peer, encoded, generated, id, start, start_next, within};
 
@@ -55,6 +56,12 @@ async fn every_operation_is_asked_and_answered() {
         uptime_seconds: 3,
         ids_generated: 4,
         window_left_ms: 5,
+        clock: ClockState::Alert,
+        clock_suspect: true,
+        store: StoreState::Doubtful,
+        clock_offset_us: -6,
+        clock_steps: 7,
+        clock_regressions: 8,
     };
     let info = Info {
         layout: Layout::SNOWFLAKE,

@@ -1,7 +1,9 @@
 //! Commands that end by themselves.
 
 use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
@@ -15,11 +17,25 @@ pub(crate) struct Finished {
     pub(crate) stderr: String,
 }
 
-/// The command under test with an environment that says nothing.
+/// The command under test with an environment that says nothing, but for a state directory that
+/// nobody else has.
 pub(crate) fn coreflake() -> Command {
+    static COMMANDS: AtomicU32 = AtomicU32::new(0);
+    let number = COMMANDS.fetch_add(1, Ordering::Relaxed);
+    let state = format!("state-{}-{number}", std::process::id());
     let mut command = Command::new(env!("CARGO_BIN_EXE_coreflake"));
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.env(STATE, Path::new(env!("CARGO_TARGET_TMPDIR")).join(state));
     command
+}
+
+/// The variable that says where state belongs.
+const STATE: &str = "XDG_STATE_HOME";
+
+/// The state directory that [`coreflake`] chose for a command. It goes away with the process.
+pub(crate) fn state_directory(command: &Command) -> Option<PathBuf> {
+    let mut variables = command.get_envs();
+    variables.find(|(name, _)| *name == STATE).and_then(|(_, value)| value).map(PathBuf::from)
 }
 
 /// Runs `coreflake` with these arguments.
@@ -38,6 +54,9 @@ pub(crate) fn feed(command: &mut Command, input: &[u8]) -> Finished {
     let stderr = read(child.0.stderr.take().unwrap());
     let stdout = stdout.recv_timeout(PATIENCE).expect("the command ends in time");
     let stderr = stderr.recv_timeout(PATIENCE).expect("the command ends in time");
+    if let Some(state) = state_directory(command) {
+        let _ = std::fs::remove_dir_all(state);
+    }
     Finished { status: child.0.wait().unwrap(), stdout, stderr }
 }
 

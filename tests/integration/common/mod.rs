@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-pub(crate) use command::{Finished, coreflake, feed, run};
+pub(crate) use command::{Finished, coreflake, feed, run, state_directory};
 pub(crate) use frames::Reply;
 pub(crate) use peer::{Datagrams, Peer};
 pub(crate) use scratch::Scratch;

@@ -56,8 +56,8 @@ impl Peer {
         })
     }
 
-    /// A connection with a small buffer that reads nothing, and asks until the server stops reading,
-    /// too: for whole ticks, and for replies that are longer than their requests.
+    /// A connection with a small buffer that reads nothing, and asks until the server stops
+    /// reading, too: for whole ticks, and for replies that are longer than their requests.
     pub(crate) fn deaf(server: SocketAddr) -> TcpStream {
         let socket = Socket::new(Domain::for_address(server), Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(64 * 1_024).unwrap();

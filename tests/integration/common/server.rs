@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
@@ -11,13 +12,14 @@ use std::time::Instant;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::{PATIENCE, coreflake, until};
+use super::{PATIENCE, coreflake, state_directory, until};
 
 /// A running server. It is killed when the value goes away before it has ended.
 pub(crate) struct Server {
     child: Child,
     stdout: Lines,
     stderr: Lines,
+    state: Option<PathBuf>,
     ready: String,
     pub(crate) tcp: SocketAddr,
     udp: Option<SocketAddr>,
@@ -71,13 +73,14 @@ impl Server {
     pub(crate) fn launch_logging_to(log: Stdio, mut command: Command) -> Result<Self, Ended> {
         let piped = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut child = piped.spawn().unwrap();
+        let state = state_directory(&command);
         // It holds the other end of `log`.
         drop(command);
         let stdout = Lines::of(child.stdout.take().unwrap());
         let stderr = child.stderr.take().map_or_else(|| Lines::of(io::empty()), Lines::of);
         let nowhere = SocketAddr::from(([0; 4], 0));
         let ready = String::new();
-        let mut server = Self { child, stdout, stderr, ready, tcp: nowhere, udp: None };
+        let mut server = Self { child, stdout, stderr, state, ready, tcp: nowhere, udp: None };
         let Some(line) = server.stdout.next() else { return Err(server.wait()) };
         let fields: BTreeMap<_, _> =
             line.split(' ').filter_map(|field| field.split_once('=')).collect();
@@ -157,6 +160,9 @@ impl Drop for Server {
         // Does nothing when it has ended, and was waited for.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if let Some(state) = &self.state {
+            let _ = std::fs::remove_dir_all(state);
+        }
     }
 }
 

@@ -1,0 +1,128 @@
+//! The control plane: watches, and decides when the server ends. It waits for nobody who may take
+//! long.
+
+use core::future::Future;
+use core::pin::pin;
+use std::io;
+use std::sync::Arc;
+
+use coreflake_engine::Gate;
+use coreflake_engine::drift::DriftState;
+use coreflake_protocol::{ClockState, Layout, StoreState};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tracing::{error, warn};
+
+use crate::clock_monitor::{ClockMonitor, TrustedTime};
+use crate::condition::Condition;
+use crate::identity::StoreError;
+use crate::keeper::KeeperEvent;
+use crate::limits::{REFUSE_TIMEOUT, SWAP_SLOW};
+use crate::ntp::{NtpMonitor, Round};
+
+/// What the control plane looks after.
+#[derive(Debug)]
+pub(crate) struct Control {
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) time: TrustedTime,
+    pub(crate) condition: Arc<Condition>,
+    pub(crate) layout: Layout,
+    pub(crate) keeper_events: UnboundedReceiver<KeeperEvent>,
+    /// Shards that have ended.
+    pub(crate) ended: UnboundedReceiver<usize>,
+    pub(crate) ntp: NtpMonitor,
+}
+
+/// Why a server that ran has ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A thread could not be started.
+    #[error("cannot start a thread: {0}")]
+    Build(io::Error),
+    /// A shard ended before it was told to.
+    #[error("shard {0} ended by itself")]
+    ShardEnded(usize),
+    /// The control plane has no runtime.
+    #[error("cannot start the control plane: {0}")]
+    Control(io::Error),
+    /// The store of the windows is of no use any more, and what was reserved is used up.
+    #[error("no further window can be reserved: {0}")]
+    Store(StoreError),
+}
+
+impl Control {
+    /// Runs until `stop` is ready, or until nothing can be served any more. Calls `ready` once,
+    /// when the window is held.
+    pub(crate) async fn run(
+        mut self,
+        ready: impl FnOnce(),
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), RunError> {
+        let mut stop = pin!(stop);
+        let mut ready = Some(ready);
+        let mut failure = None;
+        let mut slow = false;
+        let gate = Arc::clone(&self.gate);
+        let condition = Arc::clone(&self.condition);
+        let monitor = ClockMonitor::new(self.time.clone(), gate, condition);
+        let mut monitor = monitor.map_err(RunError::Control)?;
+        let (rounds_sender, mut rounds) = unbounded_channel();
+        let mut ntp = pin!(self.ntp.run(move |round| drop(rounds_sender.send(round))));
+        loop {
+            tokio::select! {
+                () = &mut stop => return Ok(()),
+                Some(shard) = self.ended.recv() => return Err(RunError::ShardEnded(shard)),
+                Some(event) = self.keeper_events.recv() => match event {
+                    KeeperEvent::Opened => if let Some(ready) = ready.take() {
+                        ready();
+                    },
+                    KeeperEvent::Ended(error) => failure = Some(error),
+                },
+                () = &mut ntp => {}
+                Some(round) = rounds.recv() => {
+                    Self::judge(&round, &self.gate, &self.condition);
+                    monitor.confirm(round.started, round.confirms_clock());
+                }
+                due = monitor.due() => {
+                    due.map_err(RunError::Control)?;
+                    monitor.look();
+                    slow = watch_store(&self.condition, slow);
+                    let hi_ms = self.layout.unix_ms(self.gate.view().hi);
+                    let used_up = self.time.now_ms() > hi_ms + refuse_ms();
+                    if let Some(error) = failure.take_if(|_| used_up) {
+                        error!(%error, "the reserved window is used up: the server ends");
+                        return Err(RunError::Store(error));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Draws the consequences of what the time servers say.
+    fn judge(round: &Round, gate: &Gate, condition: &Condition) {
+        let clock = match round.state {
+            DriftState::Unknown => ClockState::Unknown,
+            DriftState::Good { .. } => ClockState::Good,
+            DriftState::Alert { .. } => ClockState::Alert,
+            DriftState::Refuse { .. } => ClockState::Refusing,
+        };
+        condition.set_drift(clock, round.state.offset_us().unwrap_or(0));
+        gate.refuse_drift(round.state.refuses());
+    }
+}
+
+/// How long a used-up window is refused for before the server ends: peers have been told by then.
+fn refuse_ms() -> u64 {
+    u64::try_from(REFUSE_TIMEOUT.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Tells when the store does not answer for a while. Returns whether it does not.
+fn watch_store(condition: &Condition, slow: bool) -> bool {
+    let takes = condition.swap_takes().filter(|takes| *takes >= SWAP_SLOW);
+    if let Some(takes) = takes
+        && !slow
+    {
+        condition.set_store(StoreState::Doubtful);
+        warn!(ms = takes.as_millis(), "the store does not answer; the window is used meanwhile");
+    }
+    takes.is_some()
+}

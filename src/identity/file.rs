@@ -1,0 +1,309 @@
+//! A record in a local file: two copies in blocks of their own, each made durable before anything
+//! is used.
+//!
+//! The file has its full size from the start and is written in place, so a full disk does not
+//! matter. A write tears one copy at most; the other one is whole, and both were durable before the
+//! bound was used, so the larger of the two is right. A flush that failed is never repeated: the
+//! kernel has forgotten what it failed to write, and the next one would succeed (Rebello et al.,
+//! "Can Applications Recover from fsync Failures?", USENIX ATC 2020).
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use coreflake_engine::Swap;
+use coreflake_engine::keeper::Outcome;
+use coreflake_engine::record::{Host, Record};
+use coreflake_protocol::{Layout, Slot};
+use tracing::warn;
+
+use crate::identity::block::{BLOCK_SIZE, Binding, Block};
+use crate::identity::directory::Directory;
+use crate::identity::{StoreError, WindowStore, host};
+
+/// Bytes of a copy's part of the file: no device writes less than this at once.
+const COPY_SIZE: u64 = 4_096;
+const COPIES: u64 = 2;
+
+/// What identifies a slot's record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SlotKey {
+    /// Datacenter and worker bits as one number.
+    pub(crate) slot: u16,
+    /// The namespace.
+    pub(crate) fingerprint: u64,
+    /// The last tick of the namespace, in milliseconds since the Unix epoch.
+    pub(crate) end_ms: u64,
+}
+
+impl SlotKey {
+    pub(crate) fn new(layout: &Layout, slot: Slot) -> Self {
+        Self {
+            slot: layout.slot_number(slot),
+            fingerprint: layout.fingerprint(),
+            end_ms: layout.unix_ms(layout.tick_max()),
+        }
+    }
+}
+
+/// A locked record file.
+#[derive(Debug)]
+pub(crate) struct FileStore {
+    path: PathBuf,
+    file: File,
+    binding: Binding,
+    record: Record,
+    broken: Option<StoreError>,
+}
+
+/// What a file holds.
+pub(crate) enum Content {
+    /// Nothing: it was just made.
+    Nothing,
+    /// A record, perhaps of another file.
+    Block(Block),
+}
+
+impl FileStore {
+    /// Opens and locks the record of a slot. The first start makes it, with a bound at `now_ms`.
+    ///
+    /// # Errors
+    ///
+    /// When the directory is not fit, another process has the record, or it is lost, damaged, of
+    /// another namespace or of another file. The text says what to do.
+    pub(crate) fn open(
+        path: &Path,
+        allowed: &[String],
+        key: SlotKey,
+        now_ms: u64,
+    ) -> Result<Self, StoreError> {
+        let directory = Directory::open(path, allowed)?;
+        let file = directory.open_record(key.slot)?;
+        let path = directory.record_path(key.slot);
+        let binding = binding_of(&file).map_err(|error| of(&path, &error))?;
+        let block = match read(&file, &path)? {
+            Content::Block(block) => block,
+            Content::Nothing if directory.is_marked(key.slot) => {
+                return Err(StoreError(format!(
+                    "record {} is lost: this slot had one, and what it knew is gone; restore it, or \
+                     begin anew behind everything issued so far with `coreflake slots adopt`",
+                    path.display()
+                )));
+            }
+            Content::Nothing => {
+                let record = first(key, now_ms).map_err(|error| of(&path, &error))?;
+                prepare(&file).map_err(|error| of(&path, &error))?;
+                Block { record, binding }
+            }
+        };
+        let store = Self { path, file, binding, record: block.record.clone(), broken: None };
+        store.check(&block, key)?;
+        if block.record.bound_ms >= key.end_ms {
+            let path = store.path.display();
+            return Err(StoreError(format!(
+                "record {path}: the slot is retired, its ticks are taken to the end of the layout; \
+                 use another slot"
+            )));
+        }
+        store.write(&block.record).map_err(|error| of(&store.path, &error))?;
+        directory.mark(key.slot)?;
+        Ok(store)
+    }
+
+    /// The record.
+    pub(crate) const fn record(&self) -> &Record {
+        &self.record
+    }
+
+    fn check(&self, block: &Block, key: SlotKey) -> Result<(), StoreError> {
+        let path = self.path.display();
+        let record = &block.record;
+        if record.slot != key.slot {
+            let (found, expected) = (record.slot, key.slot);
+            return Err(StoreError(format!("record {path} is of slot {found}, not {expected}")));
+        }
+        if record.fingerprint != key.fingerprint {
+            return Err(StoreError(format!(
+                "record {path} is of namespace {:016x}, this server's is {:016x}: epoch and layout \
+                 of a slot never change; use another slot",
+                record.fingerprint, key.fingerprint
+            )));
+        }
+        let Binding { device, inode, machine } = block.binding;
+        let other_machine = machine != self.binding.machine && machine != 0;
+        if other_machine || inode != self.binding.inode || device != self.binding.device {
+            return Err(StoreError(format!(
+                "record {path} is a copy, last written by {} as another file: IDs may have been \
+                 issued since. If the original is gone for good, `coreflake slots adopt` begins \
+                 anew behind them",
+                record.host
+            )));
+        }
+        Ok(())
+    }
+
+    /// Writes both copies, one after the other, each durable before the next step.
+    fn write(&self, record: &Record) -> io::Result<()> {
+        let block = Block { record: record.clone(), binding: self.binding }.encode();
+        for copy in 0..COPIES {
+            self.file.write_all_at(&block, copy * COPY_SIZE)?;
+            self.file.sync_data()?;
+        }
+        Ok(())
+    }
+
+    /// Takes over a record whatever file it was written for, with a new bound.
+    ///
+    /// # Errors
+    ///
+    /// As [`FileStore::open`], save that a copied or lost record is accepted.
+    pub(crate) fn adopt(
+        path: &Path,
+        allowed: &[String],
+        key: SlotKey,
+        now_ms: u64,
+        bound_ms: u64,
+    ) -> Result<Record, StoreError> {
+        let directory = Directory::open(path, allowed)?;
+        let file = directory.open_record(key.slot)?;
+        let path = directory.record_path(key.slot);
+        let binding = binding_of(&file).map_err(|error| of(&path, &error))?;
+        let before = match read(&file, &path)? {
+            Content::Block(block) => block.record,
+            Content::Nothing => {
+                prepare(&file).map_err(|error| of(&path, &error))?;
+                first(key, now_ms).map_err(|error| of(&path, &error))?
+            }
+        };
+        let store = Self { path, file, binding, record: before.clone(), broken: None };
+        store.check(&Block { record: before.clone(), binding }, key)?;
+        let record = Record {
+            term: before.term.saturating_add(1),
+            bound_ms: before.bound_ms.max(bound_ms),
+            written_ms: now_ms,
+            host: host::name(),
+            ..before
+        };
+        store.write(&record).map_err(|error| of(&store.path, &error))?;
+        directory.mark(key.slot)?;
+        Ok(record)
+    }
+}
+
+impl WindowStore for FileStore {
+    fn look(&mut self) -> Result<Option<Record>, StoreError> {
+        match &self.broken {
+            Some(error) => Err(error.clone()),
+            None => Ok(Some(self.record.clone())),
+        }
+    }
+
+    fn swap(&mut self, swap: &Swap) -> Result<Outcome, StoreError> {
+        if let Some(error) = &self.broken {
+            return Err(error.clone());
+        }
+        // The lock is held and every write goes through here, so what was last written is the
+        // record.
+        if swap.from != self.record {
+            return Ok(Outcome::Lost);
+        }
+        if let Err(error) = self.write(&swap.to) {
+            let error = of(&self.path, &error);
+            self.broken = Some(error.clone());
+            return Err(error);
+        }
+        self.record = swap.to.clone();
+        Ok(Outcome::Won)
+    }
+}
+
+/// A slot whose record lies in a state directory.
+pub(crate) struct Listed {
+    pub(crate) slot: u16,
+    /// The record, or why it cannot be read.
+    pub(crate) record: Result<Record, StoreError>,
+}
+
+/// The slots whose records lie in a state directory, and what their files hold.
+///
+/// # Errors
+///
+/// When the directory cannot be read.
+pub(crate) fn list(path: &Path) -> Result<Vec<Listed>, StoreError> {
+    let directory = Directory::existing(path)?;
+    let read = |slot| {
+        let path = directory.record_path(slot);
+        let file = File::open(&path).map_err(|error| of(&path, &error))?;
+        match read(&file, &path)? {
+            Content::Block(block) => Ok(block.record),
+            Content::Nothing => Err(StoreError(format!("record {} is empty", path.display()))),
+        }
+    };
+    let slots = directory.slots()?.into_iter();
+    Ok(slots.map(|slot| Listed { slot, record: read(slot) }).collect())
+}
+
+/// The copy that counts: of two good ones that with the larger bound.
+fn read(file: &File, path: &Path) -> Result<Content, StoreError> {
+    let size = file.metadata().map_err(|error| of(path, &error))?.len();
+    let mut copies = Vec::new();
+    let mut empty = true;
+    for copy in 0..COPIES {
+        let mut bytes = [0; BLOCK_SIZE];
+        if size > 0 {
+            file.read_exact_at(&mut bytes, copy * COPY_SIZE).map_err(|error| of(path, &error))?;
+        }
+        empty &= bytes == [0; BLOCK_SIZE];
+        copies.push(Block::decode(&bytes));
+    }
+    if empty {
+        return Ok(Content::Nothing);
+    }
+    let good = copies.iter().filter_map(|copy| copy.as_ref().ok());
+    let Some(block) = good.max_by_key(|block| (block.record.bound_ms, block.record.term)) else {
+        let reasons: Vec<_> = copies.into_iter().filter_map(Result::err).collect();
+        return Err(StoreError(format!(
+            "record {}: both copies are unreadable ({}); restore it, or remove it and begin anew \
+             behind everything issued so far with `coreflake slots adopt`",
+            path.display(),
+            reasons.join("; ")
+        )));
+    };
+    for (copy, result) in copies.iter().enumerate() {
+        if let Err(reason) = result {
+            warn!(record = %path.display(), copy, %reason, "one copy is damaged; the other is used");
+        }
+    }
+    Ok(Content::Block(block.clone()))
+}
+
+fn first(key: SlotKey, now_ms: u64) -> io::Result<Record> {
+    Ok(Record {
+        slot: key.slot,
+        fingerprint: key.fingerprint,
+        term: 1,
+        created_ms: now_ms,
+        bound_ms: now_ms,
+        written_ms: now_ms,
+        holder: host::new_holder()?,
+        attempt: 0,
+        host: Host::new(host::name().as_str()),
+    })
+}
+
+/// Gives the file its full size, so that no later write needs space.
+fn prepare(file: &File) -> io::Result<()> {
+    let flags = rustix::fs::FallocateFlags::empty();
+    rustix::fs::fallocate(file, flags, 0, COPY_SIZE * COPIES)?;
+    file.sync_all()
+}
+
+fn binding_of(file: &File) -> io::Result<Binding> {
+    let metadata = file.metadata()?;
+    Ok(Binding { device: metadata.dev(), inode: metadata.ino(), machine: host::machine() })
+}
+
+fn of(path: &Path, error: &io::Error) -> StoreError {
+    StoreError(format!("record {}: {error}", path.display()))
+}

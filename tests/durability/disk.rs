@@ -1,0 +1,126 @@
+//! A disk that fills up, and one that fails, under a server at full load.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use coreflake_protocol::ErrorCode;
+use fastrand::Rng;
+
+use crate::common::frames::generate;
+use crate::common::{Peer, pause, until};
+use crate::ledger::Ledger;
+use crate::load::Load;
+use crate::mount::Mount;
+use crate::seed;
+use crate::state::{State, now_ms};
+
+const WINDOW: Duration = Duration::from_millis(500);
+const ARGS: [&str; 4] = ["--window-ms", "500", "--shards", "2"];
+
+/// Writes into `path` until not a byte fits any more.
+fn fill(path: &Path) {
+    let mut file = File::create(path).unwrap();
+    for size in [64 * 1_024, 1] {
+        let zeros = vec![0; size];
+        let error = loop {
+            if let Err(error) = file.write_all(&zeros).and_then(|()| file.sync_data()) {
+                break error;
+            }
+        };
+        assert_eq!(error.raw_os_error(), Some(28), "no space left: {error}");
+    }
+}
+
+/// Waits until the record shows a bound more than `by` above what it shows now.
+fn wait_for_extension(state: &State, by: Duration) {
+    let before_ms = state.bound_ms();
+    let by_ms = u64::try_from(by.as_millis()).unwrap();
+    until("an extension", || (state.bound_ms() > before_ms + by_ms).then_some(()));
+}
+
+#[test]
+fn a_full_disk_stops_nobody_who_has_a_record() {
+    let mut random = Rng::with_seed(seed("full disk"));
+    let mount = Mount::ext4("full");
+    let state = State::inside("full", &mount.path().join("state"));
+    let mut ledger = Ledger::default();
+    let server = state.start(&ARGS);
+    let load = Load::start(&server, &mut random);
+    wait_for_extension(&state, Duration::ZERO);
+    fill(&mount.path().join("ballast"));
+    let received = load.received();
+    wait_for_extension(&state, 3 * WINDOW);
+    assert!(load.received() > received, "it goes on");
+    server.stop();
+    let taken = load.end();
+    let codes: Vec<_> = taken.refusals.keys().filter(|code| **code != "DRAINING").collect();
+    assert!(codes.is_empty(), "nobody has noticed: {:?}", taken.refusals);
+    ledger.add(taken);
+
+    // A start needs no space either.
+    let server = state.start(&ARGS);
+    let load = Load::start(&server, &mut random);
+    wait_for_extension(&state, WINDOW);
+    server.stop();
+    ledger.add(load.end());
+    ledger.judge().assert_unique("full disk");
+
+    // But a slot that has no record yet cannot get one.
+    let words = ["slot-0001.record", "No space left"];
+    state.refuses(&["--worker-id", "1", "--datacenter-id", "0"], &words);
+}
+
+/// With `abort` the file system behaves as after an error of its device: from now on every write
+/// fails. (`ro` is refused while somebody has a file open for writing.)
+#[test]
+fn a_disk_that_fails_is_served_on_until_the_window_ends() {
+    let mut random = Rng::with_seed(seed("failing disk"));
+    let mount = Mount::ext4("failing");
+    let state = State::inside("failing", &mount.path().join("state"));
+    let mut ledger = Ledger::default();
+    let server = state.start(&["--window-ms", "1500", "--shards", "2"]);
+    let mut peer = Peer::connect(server.tcp);
+    let load = Load::start(&server, &mut random);
+    wait_for_extension(&state, Duration::ZERO);
+    mount.remount("abort");
+    let failed = Instant::now();
+    // Whatever is durable was written before.
+    let bound_ms = state.bound_ms();
+    // Between the end of the window and its own the server says why.
+    until("the end of the window", || (now_ms() > bound_ms + 20).then_some(()));
+    peer.ask(&generate(1, 1)).assert_error(ErrorCode::WindowExhausted, 1);
+    let ended = server.wait();
+    ended.assert_no_panic();
+    assert_eq!(ended.status.code(), Some(69), "{ended:#?}");
+    let said = ended.log.iter().any(|line| line.starts_with("coreflake: no further window"));
+    assert!(said, "{ended:#?}");
+    println!("failing disk: the server ended {:.1?} after the failure", failed.elapsed());
+    let taken = load.end();
+    let (_, last_ms) = taken.span_ms().unwrap();
+    assert!(last_ms <= bound_ms, "{last_ms} is above {bound_ms}");
+    assert!(last_ms + 200 > bound_ms, "served to the end: {last_ms} of {bound_ms}");
+    assert!(taken.refusals.contains_key("WINDOW_EXHAUSTED"), "{:?}", taken.refusals);
+    ledger.add(taken);
+    ledger.judge().assert_unique("failing disk");
+    assert_eq!(state.bound_ms(), bound_ms);
+    state.refuses(&[], &["slot-0000.record", "Read-only file system"]);
+}
+
+#[test]
+fn a_record_that_is_deleted_under_a_server_is_not_made_anew() {
+    let mut random = Rng::with_seed(seed("deleted record"));
+    let state = State::new("deleted");
+    let server = state.start(&ARGS);
+    let load = Load::start(&server, &mut random);
+    wait_for_extension(&state, Duration::ZERO);
+    state.lose_record();
+    pause(2 * WINDOW);
+    server.stop();
+    let mut ledger = Ledger::default();
+    ledger.add(load.end());
+    ledger.judge().assert_unique("deleted record");
+    // What it wrote went into a file without a name: the next one has to know that it is missing.
+    state.refuses(&[], &["slot-0000.record", "is lost", "slots adopt"]);
+}
