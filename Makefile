@@ -9,7 +9,7 @@ help:
 	@echo "make test   install what the tests need, then run all of them"
 	@echo "make lint   formatting, clippy and documentation, warnings are errors"
 	@echo "make bench  ns per ID, claim and frame; then throughput and latency of a real server"
-	@echo "make soak   the long version: 10^8 IDs and more per transport, each proved unique"
+	@echo "make soak   the long version: 10^8 IDs and more, each proved unique; 1,000 kills and restarts"
 
 setup:
 	./scripts/setup.sh
@@ -32,3 +32,4 @@ bench: setup
 
 soak: setup
 	./scripts/measure.sh 60
+	./scripts/soak.sh

@@ -17,7 +17,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tracing::{info, warn};
 
-use crate::clock;
+use crate::clock::{self, WallTime};
 use crate::condition::Condition;
 use crate::limits::CLOCK_INTERVAL;
 
@@ -41,6 +41,22 @@ impl TrustedTime {
             let mut ahead = clock.clone();
             ahead.look(look, None);
             ahead.now_ms(look)
+        })
+    }
+
+    /// The same as a time.
+    pub(crate) fn now(&self) -> WallTime {
+        let now = WallTime::now();
+        now.minus_ms(now.unix_ms().saturating_sub(self.now_ms()))
+    }
+
+    /// Trusts the wall clock as it is, and gives it in milliseconds since the Unix epoch. As long
+    /// as nothing is reserved there is no other time to hold on to.
+    pub(crate) fn anchor(&self) -> u64 {
+        let look = clock::look();
+        self.with(|clock| {
+            clock.anchor(look);
+            clock.now_ms(look)
         })
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use coreflake_engine::keeper::{Order, Outcome, Verdict};
 use coreflake_engine::record::Record;
+use coreflake_engine::sanity::{self, ImplausibleClock};
 use coreflake_engine::{Claimant, Gate, Incarnation, Keeper, Lane, NotYet};
 use coreflake_protocol::{Layout, StoreState};
 use tokio::sync::mpsc::UnboundedSender;
@@ -25,6 +26,8 @@ pub(crate) struct KeeperThread {
     pub(crate) layout: Layout,
     pub(crate) claimant: Claimant,
     pub(crate) gate: Arc<Gate>,
+    /// Whether a clock long after the last use of the slot is accepted.
+    pub(crate) accept_clock: bool,
     pub(crate) time: TrustedTime,
     pub(crate) condition: Arc<Condition>,
     pub(crate) events: UnboundedSender<KeeperEvent>,
@@ -59,7 +62,16 @@ impl KeeperThread {
         let mut told = false;
         loop {
             let attempt = self.attempt();
-            match self.claimant.claim(self.record.clone(), self.time.now_ms(), attempt) {
+            let now_ms = self.time.anchor();
+            // The clock may be set while the slot is waited for, and no better than before.
+            let Record { created_ms, written_ms, .. } = self.record;
+            sanity::check_release(now_ms)
+                .and_then(|()| match sanity::check_slot(now_ms, created_ms, written_ms) {
+                    Err(ImplausibleClock::LongAfterUse { .. }) if self.accept_clock => Ok(()),
+                    result => result,
+                })
+                .map_err(|error| StoreError(error.to_string()))?;
+            match self.claimant.claim(self.record.clone(), now_ms, attempt) {
                 Ok(swap) => match self.store.swap(&swap)? {
                     Outcome::Won => {
                         self.gate.open(swap.won(&self.layout));

@@ -108,6 +108,7 @@ impl Server {
         let identity = Arc::new(Identity { layout, slot, plan, started: Instant::now() });
         let counters: Arc<[_]> = lanes.iter().map(|_| Arc::new(ShardCounters::new())).collect();
         let condition = Arc::new(Condition::default());
+        let time = TrustedTime::new();
         let admission = Arc::new(Admission::new(limits));
         let cores = core_affinity::get_core_ids().unwrap_or_default();
         let stopping = CancellationToken::new();
@@ -123,6 +124,7 @@ impl Server {
                     Arc::clone(&gate),
                     Arc::clone(&counters),
                     Arc::clone(&condition),
+                    time.clone(),
                 ),
                 counters: Arc::clone(&counters[usize::from(index)]),
                 sockets,
@@ -144,7 +146,8 @@ impl Server {
             layout,
             claimant,
             gate,
-            time: TrustedTime::new(),
+            accept_clock,
+            time,
             condition,
             events,
             stop,

@@ -14,8 +14,13 @@ use coreflake_protocol::{
 use tracing::warn;
 
 use crate::clock::WallTime;
+use crate::clock_monitor::TrustedTime;
 use crate::condition::Condition;
 use crate::counters::ShardCounters;
+
+/// Between two turns of a shard, in milliseconds, before it asks whether the clock has jumped: less
+/// than makes a jump suspect.
+const REST_MS_MAX: u64 = 400;
 
 // The limits of the protocol, as wide as INFO carries them.
 #[allow(clippy::cast_possible_truncation)] // 1,024 and 1,200.
@@ -50,6 +55,8 @@ pub(crate) struct Service {
     counters: Arc<ShardCounters>,
     all_counters: Arc<[Arc<ShardCounters>]>,
     condition: Arc<Condition>,
+    time: TrustedTime,
+    last_turn_ms: Cell<u64>,
     clock_regressions_logged: Cell<u64>,
     draining: bool,
 }
@@ -62,6 +69,7 @@ impl Service {
         gate: Arc<Gate>,
         all_counters: Arc<[Arc<ShardCounters>]>,
         condition: Arc<Condition>,
+        time: TrustedTime,
     ) -> Self {
         let counters = Arc::clone(&all_counters[usize::from(lane_index)]);
         Self {
@@ -72,15 +80,26 @@ impl Service {
             counters,
             all_counters,
             condition,
+            time,
+            last_turn_ms: Cell::new(0),
             clock_regressions_logged: Cell::new(0),
             draining: false,
         }
     }
 
     /// Begins a turn. The only place where a shard reads the clock.
+    ///
+    /// Time that has passed since the last turn may be a rest of this shard or a jump of the clock.
+    /// When it is long, the shard asks: the clock monitor may not have seen the jump yet, and a
+    /// lane that has followed it would have to refuse when the clock returns.
     pub(crate) fn turn(&self) -> Turn {
         let gate = self.gate.view();
-        Turn { now: WallTime::now().minus_ms(gate.ahead_ms), gate }
+        let mut now = WallTime::now().minus_ms(gate.ahead_ms);
+        if now.unix_ms().abs_diff(self.last_turn_ms.get()) > REST_MS_MAX {
+            now = self.time.now();
+        }
+        self.last_turn_ms.set(now.unix_ms());
+        Turn { now, gate }
     }
 
     /// Ends a turn: what was counted becomes visible.

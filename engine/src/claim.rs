@@ -42,10 +42,12 @@ impl Claimant {
     ///
     /// # Errors
     ///
-    /// [`NotYet`] when the bound is a second or more ahead, or not below what would be reserved.
+    /// [`NotYet`] when the bound is a second or more ahead, or a third of the window.
     pub fn claim(&self, from: Record, now_ms: u64, attempt: u64) -> Result<Swap, NotYet> {
         let bound_ms = now_ms.saturating_add(self.ahead_ms);
-        let latest_ms = bound_ms.min(now_ms.saturating_add(REFUSE_MS_MIN));
+        // A third of the window at most: what is won must last until the next extension.
+        let lead_ms_max = REFUSE_MS_MIN.min(self.ahead_ms / 3);
+        let latest_ms = now_ms.saturating_add(lead_ms_max);
         if from.bound_ms >= latest_ms {
             return Err(NotYet { wait_ms: from.bound_ms - latest_ms + 1 });
         }
@@ -140,9 +142,9 @@ pub(crate) mod tests {
     fn a_bound_a_second_ahead_is_waited_for() {
         assert_eq!(claimant(3_000).claim(free(13_000), 10_000, 5), Err(NotYet { wait_ms: 2_001 }));
         assert!(claimant(3_000).claim(free(10_999), 10_000, 5).is_ok());
-        // A window shorter than the second: it must still rise above the bound.
-        assert_eq!(claimant(300).claim(free(10_300), 10_000, 5), Err(NotYet { wait_ms: 1 }));
-        assert!(claimant(300).claim(free(10_299), 10_000, 5).is_ok());
+        // A short window is claimed when two thirds of it are won.
+        assert_eq!(claimant(300).claim(free(10_100), 10_000, 5), Err(NotYet { wait_ms: 1 }));
+        assert!(claimant(300).claim(free(10_099), 10_000, 5).is_ok());
     }
 
     #[test]

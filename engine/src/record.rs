@@ -133,7 +133,7 @@ impl Record {
         let impossible = [
             ("reserved", reserved.iter().any(|byte| *byte != 0)),
             ("holder", self.holder == 0),
-            ("term", self.term == 0),
+            ("term", self.term == 0 || self.term == u64::MAX),
             ("bound_ms", self.bound_ms == 0 || self.bound_ms > i64::MAX as u64),
             ("host", !self.host.is_valid()),
         ];

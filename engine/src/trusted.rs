@@ -34,6 +34,9 @@ pub struct Look {
 pub struct TrustedClock {
     /// Wall clock less boot clock, as last accepted.
     accepted_us: i64,
+    /// The highest of what was ever accepted: what is not above it is no jump into the unknown, but
+    /// a clock that went back and returns.
+    highest_us: i64,
     /// Wall clock less boot clock, as last seen.
     seen_us: i64,
     suspect_since_us: Option<i64>,
@@ -73,11 +76,21 @@ impl TrustedClock {
         let offset_us = look.wall_us - look.boot_us;
         Self {
             accepted_us: offset_us,
+            highest_us: offset_us,
             seen_us: offset_us,
             suspect_since_us: None,
             denied: false,
             steps: 0,
         }
+    }
+
+    /// Trusts the wall clock as it is: as long as nothing is reserved there is no other time to
+    /// hold on to. Steps are seen and counted by [`TrustedClock::look`] all the same.
+    pub fn anchor(&mut self, look: Look) {
+        self.accepted_us = look.wall_us - look.boot_us;
+        self.highest_us = self.accepted_us;
+        self.suspect_since_us = None;
+        self.denied = false;
     }
 
     /// Takes a look. `confirmed` is what other sources of time say of the wall clock, if they say
@@ -89,16 +102,15 @@ impl TrustedClock {
         let stepped = by_us.abs() >= STEP_US_MIN;
         self.steps += u64::from(stepped);
 
-        let jump_us = offset_us - self.accepted_us;
-        if jump_us <= SUSPECT_MS_MIN * 1_000 {
-            self.accepted_us = offset_us;
-            self.denied = false;
+        if offset_us <= self.highest_us + SUSPECT_MS_MIN * 1_000 {
+            self.accept(offset_us);
             return match self.suspect_since_us.take() {
                 Some(_) => Change::Recovered,
                 None if stepped => Change::Step { by_us },
                 None => Change::None,
             };
         }
+        let jump_us = offset_us - self.accepted_us;
         let Some(since_us) = self.suspect_since_us else {
             self.suspect_since_us = Some(look.boot_us);
             return Change::Suspect { by_us: jump_us };
@@ -107,12 +119,17 @@ impl TrustedClock {
         let old = look.boot_us.saturating_sub(since_us) >= UNCONFIRMED_MS_MAX as i64 * 1_000;
         let small = jump_us <= UNCONFIRMED_JUMP_MS_MAX * 1_000;
         if confirmed == Some(true) || (!self.denied && old && small) {
-            self.denied = false;
-            self.accepted_us = offset_us;
+            self.accept(offset_us);
             self.suspect_since_us = None;
             return Change::Accepted { by_us: jump_us };
         }
         if stepped { Change::Suspect { by_us: jump_us } } else { Change::None }
+    }
+
+    fn accept(&mut self, offset_us: i64) {
+        self.accepted_us = offset_us;
+        self.highest_us = self.highest_us.max(offset_us);
+        self.denied = false;
     }
 
     /// How far the wall clock is ahead of the trusted time, in milliseconds; 0 unless a jump is
@@ -168,6 +185,18 @@ mod tests {
         assert_eq!(clock.look(look(300_000, -5_000_000), None), Change::Step { by_us: -5_400_040 });
         assert_eq!(clock.now_ms(look(300_000, -5_000_000)), 1_699_999_995_300);
         assert_eq!((clock.steps(), clock.ahead_ms()), (2, 0));
+    }
+
+    #[test]
+    fn a_clock_that_went_back_may_return_at_once_but_no_further() {
+        let mut clock = clock();
+        let hour_us = 3_600_000_000;
+        assert_eq!(clock.look(look(100_000, -hour_us), None), Change::Step { by_us: -hour_us });
+        assert_eq!(clock.look(look(200_000, 0), None), Change::Step { by_us: hour_us });
+        clock.look(look(300_000, -hour_us), None);
+        let beyond = clock.look(look(400_000, hour_us), None);
+        assert_eq!(beyond, Change::Suspect { by_us: 2 * hour_us });
+        assert_eq!(clock.now_ms(look(400_000, hour_us)), 1_699_996_400_400);
     }
 
     #[test]

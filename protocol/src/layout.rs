@@ -337,7 +337,10 @@ impl fmt::Display for TickError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BeforeEpoch { unix_ms, epoch_ms } => {
-                write!(f, "the clock says {unix_ms} ms, before the epoch {epoch_ms} ms")
+                write!(
+                    f,
+                    "the clock says {unix_ms} ms, before the epoch {epoch_ms} ms: set the clock"
+                )
             }
             Self::AfterEnd { unix_ms, end_ms } => {
                 write!(f, "the clock says {unix_ms} ms, past the end of the layout {end_ms} ms")

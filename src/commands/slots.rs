@@ -5,18 +5,21 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use coreflake_engine::record::Record;
+use coreflake_engine::sanity;
 use coreflake_protocol::Layout;
 use jiff::Timestamp;
 
-use crate::args::{SlotArgs, SlotsArgs, SlotsCommand};
+use crate::args::{LogFormat, SlotArgs, SlotsArgs, SlotsCommand};
 use crate::clock::WallTime;
 use crate::config::state_directory;
-use crate::exit;
 use crate::identity::StoreError;
 use crate::identity::file::{FileStore, Listed, SlotKey, list};
+use crate::{exit, logging};
 
 /// Looks at records, or repairs one.
 pub fn run(args: &SlotsArgs) -> ExitCode {
+    // What the record itself has to say, a damaged copy for instance.
+    logging::start(LogFormat::Text);
     match &args.command {
         SlotsCommand::Show { state_dir } => match state_directory(state_dir.as_deref()) {
             Ok(directory) => show(&directory),
@@ -86,6 +89,10 @@ fn repair(args: &SlotArgs, now_ms: u64, bound_ms: u64) -> ExitCode {
         Ok(slot) => slot,
         Err(error) => return exit::fail(exit::USAGE, &error.to_string()),
     };
+    // A bound that a wrong clock has raised stays.
+    if let Err(error) = sanity::check_release(now_ms) {
+        return exit::fail(exit::CHECK_FAILED, &error.to_string());
+    }
     let key = SlotKey::new(&layout, slot);
     let result = state_directory(args.state_dir.as_deref()).map_err(StoreError).and_then(|path| {
         FileStore::adopt(&path, &args.allow_state_filesystem, key, now_ms, bound_ms)

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   0  record           180
-//! 180  device             8   st_dev of the file
+//! 180  filesystem         8   f_fsid of its file system
 //! 188  inode              8   st_ino of the file
 //! 196  machine           16   /etc/machine-id, zero when there is none
 //! 212  CRC-32 of all before  4
@@ -21,7 +21,8 @@ const CHECKED_SIZE: usize = RECORD_SIZE + 8 + 8 + 16;
 /// What tells one file from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Binding {
-    pub(crate) device: u64,
+    /// The identity of the file system: stays when its device gets another number.
+    pub(crate) filesystem: u64,
     pub(crate) inode: u64,
     pub(crate) machine: u128,
 }
@@ -36,10 +37,10 @@ pub(crate) struct Block {
 impl Block {
     pub(crate) fn encode(&self) -> [u8; BLOCK_SIZE] {
         let mut bytes = [0; BLOCK_SIZE];
-        let Binding { device, inode, machine } = self.binding;
+        let Binding { filesystem, inode, machine } = self.binding;
         let fields = [
             &self.record.encode()[..],
-            &device.to_be_bytes(),
+            &filesystem.to_be_bytes(),
             &inode.to_be_bytes(),
             &machine.to_be_bytes(),
         ];
@@ -66,7 +67,7 @@ impl Block {
             binding[range].iter().fold(0, |number: u128, byte| number << 8 | u128::from(*byte))
         };
         let binding = Binding {
-            device: u64::try_from(number(0..8)).unwrap_or(u64::MAX),
+            filesystem: u64::try_from(number(0..8)).unwrap_or(u64::MAX),
             inode: u64::try_from(number(8..16)).unwrap_or(u64::MAX),
             machine: number(16..32),
         };
@@ -93,7 +94,7 @@ mod tests {
             attempt: 8,
             host: Host::new("here"),
         };
-        let binding = Binding { device: u64::MAX - 1, inode: 12, machine: 1 << 120 | 9 };
+        let binding = Binding { filesystem: u64::MAX - 1, inode: 12, machine: 1 << 120 | 9 };
         let block = Block { record, binding };
         let bytes = block.encode();
         assert_eq!(Block::decode(&bytes), Ok(block));

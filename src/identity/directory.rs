@@ -29,6 +29,10 @@ impl Directory {
             return Err(of(io::Error::other("an absolute path is needed")));
         }
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(of)?;
+        // A directory that was just made is lost in a power cut unless its parent is durable.
+        if let Some(parent) = path.parent() {
+            File::open(parent).and_then(|parent| parent.sync_all()).map_err(of)?;
+        }
         let handle = File::open(path).map_err(of)?;
         if let Some(name) = filesystem::unfit(&handle).map_err(of)?
             && !allowed.iter().any(|allowed| allowed == name)

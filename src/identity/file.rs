@@ -93,10 +93,10 @@ impl FileStore {
             }
             Content::Nothing => {
                 let record = first(key, now_ms).map_err(|error| of(&path, &error))?;
-                prepare(&file).map_err(|error| of(&path, &error))?;
                 Block { record, binding }
             }
         };
+        prepare(&file).map_err(|error| of(&path, &error))?;
         let store = Self { path, file, binding, record: block.record.clone(), broken: None };
         store.check(&block, key)?;
         if block.record.bound_ms >= key.end_ms {
@@ -130,9 +130,9 @@ impl FileStore {
                 record.fingerprint, key.fingerprint
             )));
         }
-        let Binding { device, inode, machine } = block.binding;
+        let Binding { filesystem, inode, machine } = block.binding;
         let other_machine = machine != self.binding.machine && machine != 0;
-        if other_machine || inode != self.binding.inode || device != self.binding.device {
+        if other_machine || inode != self.binding.inode || filesystem != self.binding.filesystem {
             return Err(StoreError(format!(
                 "record {path} is a copy, last written by {} as another file: IDs may have been \
                  issued since. If the original is gone for good, `coreflake slots adopt` begins \
@@ -171,11 +171,9 @@ impl FileStore {
         let binding = binding_of(&file).map_err(|error| of(&path, &error))?;
         let before = match read(&file, &path)? {
             Content::Block(block) => block.record,
-            Content::Nothing => {
-                prepare(&file).map_err(|error| of(&path, &error))?;
-                first(key, now_ms).map_err(|error| of(&path, &error))?
-            }
+            Content::Nothing => first(key, now_ms).map_err(|error| of(&path, &error))?,
         };
+        prepare(&file).map_err(|error| of(&path, &error))?;
         let store = Self { path, file, binding, record: before.clone(), broken: None };
         store.check(&Block { record: before.clone(), binding }, key)?;
         let record = Record {
@@ -246,16 +244,15 @@ pub(crate) fn list(path: &Path) -> Result<Vec<Listed>, StoreError> {
 
 /// The copy that counts: of two good ones that with the larger bound.
 fn read(file: &File, path: &Path) -> Result<Content, StoreError> {
-    let size = file.metadata().map_err(|error| of(path, &error))?.len();
     let mut copies = Vec::new();
     let mut empty = true;
     for copy in 0..COPIES {
         let mut bytes = [0; BLOCK_SIZE];
-        if size > 0 {
-            file.read_exact_at(&mut bytes, copy * COPY_SIZE).map_err(|error| of(path, &error))?;
-        }
-        empty &= bytes == [0; BLOCK_SIZE];
-        copies.push(Block::decode(&bytes));
+        // A copy that cannot be read is a damaged one: the other was durable as well.
+        let result = read_available(file, &mut bytes, copy * COPY_SIZE);
+        empty &= result.is_ok() && bytes == [0; BLOCK_SIZE];
+        let result = result.map_err(|error| error.to_string());
+        copies.push(result.and_then(|()| Block::decode(&bytes)));
     }
     if empty {
         return Ok(Content::Nothing);
@@ -276,6 +273,18 @@ fn read(file: &File, path: &Path) -> Result<Content, StoreError> {
         }
     }
     Ok(Content::Block(block.clone()))
+}
+
+/// Reads what there is: a file that was cut has zeros behind its end.
+fn read_available(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read_at(&mut bytes[filled..], offset + filled as u64)? {
+            0 => return Ok(()),
+            size => filled += size,
+        }
+    }
+    Ok(())
 }
 
 fn first(key: SlotKey, now_ms: u64) -> io::Result<Record> {
@@ -301,7 +310,8 @@ fn prepare(file: &File) -> io::Result<()> {
 
 fn binding_of(file: &File) -> io::Result<Binding> {
     let metadata = file.metadata()?;
-    Ok(Binding { device: metadata.dev(), inode: metadata.ino(), machine: host::machine() })
+    let filesystem = rustix::fs::fstatvfs(file)?.f_fsid;
+    Ok(Binding { filesystem, inode: metadata.ino(), machine: host::machine() })
 }
 
 fn of(path: &Path, error: &io::Error) -> StoreError {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use coreflake_engine::record::{RECORD_SIZE, Record};
@@ -21,12 +22,14 @@ pub(crate) const TEN_YEARS_MS: i64 = 10 * 365 * 24 * HOUR_MS;
 /// A place with a state directory and a clock of its own.
 pub(crate) struct Place {
     scratch: Scratch,
+    started: Mutex<Vec<u32>>,
 }
 
 impl Place {
     /// The clock is right at first.
     pub(crate) fn new(name: &str) -> Self {
-        let place = Self { scratch: Scratch::new(&format!("clock-{name}")) };
+        let scratch = Scratch::new(&format!("clock-{name}"));
+        let place = Self { scratch, started: Mutex::default() };
         place.set_ms(0);
         place
     }
@@ -56,7 +59,10 @@ impl Place {
 
     #[track_caller]
     pub(crate) fn start(&self, args: &[&str]) -> Server {
-        Server::launch(self.command(args)).unwrap_or_else(|ended| panic!("not ready: {ended:?}"))
+        let server = Server::launch(self.command(args));
+        let server = server.unwrap_or_else(|ended| panic!("not ready: {ended:?}"));
+        self.started.lock().unwrap().push(server.id());
+        server
     }
 
     /// The bound in the record: the larger one of two copies, as a start would have it.
@@ -70,6 +76,17 @@ impl Place {
 
     fn clock_file(&self) -> PathBuf {
         self.scratch.path().join("clock")
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // What the library leaves behind of a process that was killed.
+        for pid in self.started.get_mut().into_iter().flatten() {
+            for name in ["faketime_shm_", "sem.faketime_sem_"] {
+                let _ = fs::remove_file(format!("/dev/shm/{name}{pid}"));
+            }
+        }
     }
 }
 
@@ -111,9 +128,7 @@ pub(crate) fn health(server: &Server) -> Health {
 #[track_caller]
 pub(crate) fn log_of(server: Server) -> Vec<Value> {
     server.signal(rustix::process::Signal::TERM);
-    let pid = server.id();
     let ended = server.wait();
-    sweep(pid);
     ended.assert_clean();
     ended.log.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
@@ -121,16 +136,7 @@ pub(crate) fn log_of(server: Server) -> Vec<Value> {
 /// Ends a server without a warning.
 pub(crate) fn kill(server: Server) {
     server.signal(rustix::process::Signal::KILL);
-    let pid = server.id();
     server.wait();
-    sweep(pid);
-}
-
-/// Takes away what the library leaves behind of a process.
-pub(crate) fn sweep(pid: u32) {
-    for name in ["faketime_shm_", "sem.faketime_sem_"] {
-        let _ = fs::remove_file(format!("/dev/shm/{name}{pid}"));
-    }
 }
 
 /// The steps in a log, in milliseconds.

@@ -7,15 +7,17 @@ use coreflake_protocol::{ErrorCode, Response, ServingState};
 
 use crate::common::frames::{self, HEALTH, generate};
 use crate::common::{Peer, Server, feed, free_port, pause};
-use crate::faked::{Place, TEN_YEARS_MS, health, kill, log_of, ms, true_ms};
+use crate::faked::{Place, TEN_YEARS_MS, assert_steps, health, kill, log_of, ms, true_ms};
 use crate::load::{BATCHES, Load};
 
 /// A server is killed under load while its clock goes back, and started again. `meanwhile` is done
-/// when it is seen to wait; it has to serve within `within` from then on.
+/// when it is seen to wait; it has to serve within `within` from then on. `steps_ms` are those that
+/// the second server has to notice.
 fn killed_while_the_clock_goes_back(
     name: &str,
     back_ms: i64,
     within: Duration,
+    steps_ms: &[i64],
     meanwhile: impl FnOnce(&Place),
 ) {
     let place = Place::new(name);
@@ -54,8 +56,11 @@ fn killed_while_the_clock_goes_back(
     second.assert_no_refusals();
     runs.extend(second.runs);
     frames::assert_disjoint(runs);
-    assert_eq!(health(&server).state, ServingState::Serving);
-    log_of(server);
+    let served = health(&server);
+    assert_eq!(served.state, ServingState::Serving);
+    let log = log_of(server);
+    assert_steps(&log, steps_ms);
+    assert_eq!(served.clock_steps, steps_ms.len() as u64);
 }
 
 /// Connects as soon as somebody listens.
@@ -69,13 +74,15 @@ fn connect(port: u16) -> Peer {
 #[test]
 fn two_seconds_back_and_killed_waits_until_they_have_passed() {
     let within = Duration::from_secs(6);
-    killed_while_the_clock_goes_back("killed-2", 2_000, within, |_| {});
+    killed_while_the_clock_goes_back("killed-2", 2_000, within, &[], |_| {});
 }
 
 #[test]
 fn half_a_minute_back_and_killed_waits_until_the_clock_is_right() {
     let within = Duration::from_secs(4);
-    killed_while_the_clock_goes_back("killed-30", 30_000, within, |place| place.set_ms(0));
+    killed_while_the_clock_goes_back("killed-30", 30_000, within, &[30_000], |place| {
+        place.set_ms(0)
+    });
 }
 
 /// Checks that a start at this time is refused, with a text that says so.

@@ -1,7 +1,10 @@
 //! Every byte of a record damaged in turn, and every way a write can tear: the floor never sinks.
 
+use std::process::Command;
+
 use fastrand::Rng;
 
+use crate::common::feed;
 use crate::seed;
 use crate::state::{BLOCK_SIZE, Block, COPIES, State, encode};
 
@@ -91,6 +94,24 @@ fn show_tells_of_a_damaged_copy() {
     let finished = state.slots("show", &[]);
     let said = format!("{}{}", finished.stdout, finished.stderr);
     assert!(said.contains("damaged") || said.contains("checksum"), "{finished:?}");
+}
+
+/// A sector that cannot be read any more is a damaged copy like any other.
+#[test]
+fn one_copy_that_cannot_be_read_is_not_missed() {
+    let state = State::new("bytes-unreadable").with_record();
+    let expected = shown(&state).unwrap();
+    let record = state.record_path();
+    for nth in ["1", "2"] {
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-o", "/dev/null", "-e", "trace=pread64", "-P"]).arg(&record);
+        strace.arg("-e").arg(format!("inject=pread64:error=EIO:when={nth}"));
+        strace.arg(env!("CARGO_BIN_EXE_coreflake")).args(["slots", "show", "--state-dir"]);
+        let finished = feed(strace.arg(state.path()), b"");
+        let row = finished.stdout.lines().nth(1).unwrap_or_default();
+        // Whatever it says of the damage: the bound is the one of the copy that is left.
+        assert!(row.starts_with(&expected), "read {nth} fails: {finished:?}");
+    }
 }
 
 #[test]
