@@ -11,8 +11,8 @@ pub(crate) const HEALTH_SIZE: usize = 64;
 pub enum ServingState {
     /// Yes.
     Serving,
-    /// Not now, for the reason with this code. A number, as in [`ErrorReply`]: a newer server may
-    /// send one that [`ErrorCode`] does not know.
+    /// Not now, for the reason with this code. A number, as in [`ErrorReply`](crate::ErrorReply): a
+    /// newer server may send one that [`ErrorCode`] does not know.
     Refusing(u16),
     /// Not any more: the server is shutting down.
     Draining,

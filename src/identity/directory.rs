@@ -28,10 +28,13 @@ impl Directory {
         if !path.is_absolute() {
             return Err(of(io::Error::other("an absolute path is needed")));
         }
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(of)?;
-        // A directory that was just made is lost in a power cut unless its parent is durable.
-        if let Some(parent) = path.parent() {
-            File::open(parent).and_then(|parent| parent.sync_all()).map_err(of)?;
+        if !path.is_dir() {
+            DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(of)?;
+            // What was just made is lost in a power cut unless what it lies in is durable.
+            // Who may not read a directory has not made one in it.
+            for above in path.ancestors().skip(1).map_while(|above| File::open(above).ok()) {
+                above.sync_all().map_err(of)?;
+            }
         }
         let handle = File::open(path).map_err(of)?;
         if let Some(name) = filesystem::unfit(&handle).map_err(of)?
