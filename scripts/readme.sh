@@ -4,7 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-cargo build --locked --release --workspace --bins --examples
+# Exactly what `cargo run --release` builds: what follows builds the rest when it needs it.
+cargo build --locked --release
 work=$(mktemp -d -p target)
 # The user's own state directory is left alone.
 export XDG_STATE_HOME=$PWD/$work/state
