@@ -127,8 +127,7 @@ impl Lane {
         }
         self.holding = verdict == Verdict::Hold;
         self.behind &= self.holding;
-        // Ends: every round issues an ID, or enters a tick no further than REFUSE_MS_MIN from
-        // `now`.
+        // Ends: every round issues an ID, or enters a tick no further than `lead_max` from `now`.
         while let Some(want) = NonZeroU32::new(demand.remaining()).filter(|_| sink.has_room()) {
             if let Some(run) = self.take(want, hi) {
                 demand.meet(run.count().get());
