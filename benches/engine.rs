@@ -10,7 +10,9 @@ use core::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use coreflake_engine::{Demand, Incarnation, Outcome, Pool, RunSink, SequencePlan, Window};
+use coreflake_engine::{
+    Demand, Incarnation, Outcome, Pool, PoolShare, RunSink, SequencePlan, Window,
+};
 use coreflake_protocol::{Count, Layout, Run, Tick};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -32,7 +34,8 @@ impl RunSink for LastRun {
 fn incarnation(lanes: u16) -> Incarnation {
     let layout = Layout::SNOWFLAKE;
     let slot = layout.slot(1, 2).expect("in range");
-    let plan = SequencePlan::new(layout.sequence_space(), lanes).expect("few lanes");
+    let plan = SequencePlan::new(layout.sequence_space(), lanes, 0, PoolShare::DEFAULT);
+    let plan = plan.expect("few lanes");
     let now = layout.tick(START_MS).expect("inside the layout");
     let incarnation = Incarnation::begin(layout, slot, &plan, now.minus(1));
     incarnation.gate.open(Window::won(now.minus(1), layout.tick_max()));

@@ -40,6 +40,11 @@ impl WallTime {
         u64::try_from(self.since_unix_epoch.as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// How long ago `earlier` was; zero when it is later.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        self.since_unix_epoch.saturating_sub(earlier.since_unix_epoch)
+    }
+
     /// How long until the wall clock shows `unix_ms`; zero when it did already.
     pub(crate) fn until(self, unix_ms: u64) -> Duration {
         Duration::from_millis(unix_ms).saturating_sub(self.since_unix_epoch)

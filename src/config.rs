@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use coreflake_engine::SequencePlan;
+use coreflake_engine::{PoolShare, SequencePlan};
 use coreflake_protocol::{Layout, Slot};
 use ipnet::IpNet;
 
@@ -113,7 +113,7 @@ impl Config {
             .slot(args.datacenter_id.unwrap_or(0), args.worker_id.unwrap_or(0))
             .map_err(|error| problem(error.to_string()));
         let shards = args.shards.unwrap_or_else(default_shards);
-        let plan = SequencePlan::new(layout.sequence_space(), shards)
+        let plan = SequencePlan::new(layout.sequence_space(), shards, 0, PoolShare::DEFAULT)
             .map_err(|error| problem(format!("shards {shards}: {error}")));
         let tokens = match &args.auth_token_file {
             Some(path) => Tokens::read(path)

@@ -1,10 +1,12 @@
-//! What each shard counts. A shard writes its own counters only; whoever wants a sum reads them
+//! What each lane's thread counts. It writes its own counters only; whoever wants a sum reads them
 //! all.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use coreflake_engine::LaneStats;
-use coreflake_protocol::DecodeError;
+use coreflake_engine::{Lane, Refusal};
+use coreflake_protocol::{DecodeError, ErrorCode, Id};
+
+use crate::latency::Latencies;
 
 macro_rules! rejects {
     ($($(#[$doc:meta])* $variant:ident => $name:literal,)*) => {
@@ -107,19 +109,33 @@ impl From<DecodeError> for Reject {
     }
 }
 
-/// The counters of one shard. One thread adds, any thread reads.
+/// The counters of one lane and the doors in front of it. One thread adds, any thread reads.
 #[derive(Debug)]
-pub struct ShardCounters {
+pub struct LaneCounters {
     ids: Counter,
+    last_id: Counter,
     waits: Counter,
+    sequence_overflows: Counter,
     pool_claims: Counter,
     clock_regressions: Counter,
-    refusals: Counter,
+    refusals: [Counter; REFUSALS.len()],
     pub(crate) connections_accepted: Counter,
     pub(crate) frames: Counter,
     pub(crate) datagrams: Counter,
+    pub(crate) received_bytes: Counter,
+    pub(crate) sent_bytes: Counter,
+    pub(crate) latencies: Latencies,
     rejects: [Counter; Reject::ALL.len()],
 }
+
+/// The codes under which refused requests count.
+pub(crate) const REFUSALS: [ErrorCode; 5] = [
+    ErrorCode::Starting,
+    ErrorCode::ClockRegression,
+    ErrorCode::ClockDrift,
+    ErrorCode::WindowExhausted,
+    ErrorCode::TimestampExhausted,
+];
 
 /// A number that one thread writes and others read.
 #[derive(Debug, Default)]
@@ -140,28 +156,40 @@ impl Counter {
     }
 }
 
-impl ShardCounters {
+impl LaneCounters {
     pub(crate) fn new() -> Self {
         Self {
             ids: Counter::default(),
+            last_id: Counter::default(),
             waits: Counter::default(),
+            sequence_overflows: Counter::default(),
             pool_claims: Counter::default(),
             clock_regressions: Counter::default(),
-            refusals: Counter::default(),
+            refusals: [const { Counter(AtomicU64::new(0)) }; REFUSALS.len()],
             connections_accepted: Counter::default(),
             frames: Counter::default(),
             datagrams: Counter::default(),
+            received_bytes: Counter::default(),
+            sent_bytes: Counter::default(),
+            latencies: Latencies::default(),
             rejects: [const { Counter(AtomicU64::new(0)) }; Reject::ALL.len()],
         }
     }
 
     /// Publishes what the lane counted. Once per batch.
-    pub(crate) fn publish(&self, lane: &LaneStats) {
-        self.ids.set(lane.ids);
-        self.waits.set(lane.waits);
-        self.pool_claims.set(lane.pool_claims);
-        self.clock_regressions.set(lane.clock_regressions);
-        self.refusals.set(lane.refusals);
+    pub(crate) fn publish(&self, lane: &Lane) {
+        let stats = lane.stats();
+        self.ids.set(stats.ids);
+        self.last_id.set(lane.last_id().map_or(0, Id::get));
+        self.waits.set(stats.waits);
+        self.sequence_overflows.set(stats.sequence_overflows);
+        self.pool_claims.set(stats.pool_claims);
+        self.clock_regressions.set(stats.clock_regressions);
+    }
+
+    pub(crate) fn refuse(&self, refusal: Refusal) {
+        let place = REFUSALS.iter().position(|code| *code == refusal.code());
+        self.refusals[place.expect("every refusal has a place")].add(1);
     }
 
     pub(crate) fn reject(&self, reason: Reject) {
@@ -182,6 +210,32 @@ impl ShardCounters {
         self.ids.get()
     }
 
+    /// Requests refused with this code, one of [`REFUSALS`].
+    pub(crate) fn refusals(&self, code: ErrorCode) -> u64 {
+        let place = REFUSALS.iter().position(|known| *known == code);
+        place.map_or(0, |place| self.refusals[place].get())
+    }
+
+    /// The last ID issued, or 0.
+    pub(crate) fn last_id(&self) -> u64 {
+        self.last_id.get()
+    }
+
+    /// Ticks whose sequence space was used up.
+    pub(crate) fn sequence_overflows(&self) -> u64 {
+        self.sequence_overflows.get()
+    }
+
+    /// Pieces claimed from the pool.
+    pub(crate) fn pool_claims(&self) -> u64 {
+        self.pool_claims.get()
+    }
+
+    /// How often the clock was found behind the last tick.
+    pub(crate) fn clock_regressions(&self) -> u64 {
+        self.clock_regressions.get()
+    }
+
     /// How often somebody had to wait for sequence space.
     pub fn waits(&self) -> u64 {
         self.waits.get()
@@ -197,16 +251,18 @@ impl ShardCounters {
         let own = [
             ("ids", &self.ids),
             ("waits", &self.waits),
+            ("sequence_overflows", &self.sequence_overflows),
             ("pool_claims", &self.pool_claims),
             ("clock_regressions", &self.clock_regressions),
-            ("refusals", &self.refusals),
             ("connections_accepted", &self.connections_accepted),
             ("frames", &self.frames),
             ("datagrams", &self.datagrams),
         ];
         let rejects = Reject::ALL.iter().map(|reason| (reason.name(), self.rejects(*reason)));
+        let refusals = self.refusals.iter().map(Counter::get).sum();
         own.into_iter()
             .map(|(name, counter)| (name, counter.get()))
+            .chain([("refusals", refusals)])
             .chain(rejects)
             .filter(|(_, count)| *count > 0)
     }
@@ -222,6 +278,22 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), Reject::ALL.len());
+    }
+
+    #[test]
+    fn every_refusal_has_a_place() {
+        let counters = LaneCounters::new();
+        let refusals = [
+            Refusal::Starting,
+            Refusal::ClockRegression { behind_ms: 1, retry_after_ms: 1 },
+            Refusal::ClockDrift,
+            Refusal::WindowExhausted,
+            Refusal::TimestampExhausted,
+        ];
+        for refusal in refusals {
+            counters.refuse(refusal);
+            assert_eq!(counters.refusals(refusal.code()), 1);
+        }
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub mod exit;
 pub mod identity;
 mod keeper;
 pub mod kernel_clock;
+mod latency;
 pub mod limits;
 pub mod logging;
 mod net;

@@ -20,7 +20,7 @@ use crate::clock_monitor::TrustedTime;
 use crate::condition::Condition;
 use crate::config::{Config, StateConfig};
 use crate::control::{Control, RunError};
-use crate::counters::ShardCounters;
+use crate::counters::LaneCounters;
 use crate::identity::file::{FileStore, SlotKey};
 use crate::identity::{StoreError, host};
 use crate::keeper::{KeeperEvent, KeeperThread};
@@ -37,7 +37,7 @@ pub struct Server {
     keeper: KeeperThread,
     keeper_events: UnboundedReceiver<KeeperEvent>,
     keeper_stop: mpsc::Sender<Option<Vec<Lane>>>,
-    counters: Arc<[Arc<ShardCounters>]>,
+    counters: Arc<[Arc<LaneCounters>]>,
     stopping: CancellationToken,
     tcp: SocketAddr,
     udp: Option<SocketAddr>,
@@ -98,7 +98,7 @@ impl Server {
         }
 
         let bind = |error| StartError::Bind { address: listen, error };
-        let sockets = socket::bind(listen, plan.lanes(), !udp_allow.is_empty()).map_err(bind)?;
+        let sockets = socket::bind(listen, plan.shards(), !udp_allow.is_empty()).map_err(bind)?;
         let tcp = sockets[0].tcp.local_addr().map_err(bind)?;
         let udp = sockets[0].udp.as_ref().map(std::net::UdpSocket::local_addr).transpose();
         let udp = udp.map_err(bind)?;
@@ -106,7 +106,7 @@ impl Server {
         let lo = Tick::new(record.bound_ms.saturating_sub(layout.epoch_ms()));
         let Incarnation { lanes, gate } = Incarnation::begin(layout, slot, &plan, lo);
         let identity = Arc::new(Identity { layout, slot, plan, started: Instant::now() });
-        let counters: Arc<[_]> = lanes.iter().map(|_| Arc::new(ShardCounters::new())).collect();
+        let counters: Arc<[_]> = lanes.iter().map(|_| Arc::new(LaneCounters::new())).collect();
         let condition = Arc::new(Condition::default());
         let time = TrustedTime::new();
         let admission = Arc::new(Admission::new(limits));
@@ -177,7 +177,7 @@ impl Server {
     }
 
     /// The counters of the shards, in their order.
-    pub fn counters(&self) -> Arc<[Arc<ShardCounters>]> {
+    pub fn counters(&self) -> Arc<[Arc<LaneCounters>]> {
         Arc::clone(&self.counters)
     }
 
@@ -190,7 +190,7 @@ impl Server {
             self.tcp,
             slot.datacenter_id(),
             slot.worker_id(),
-            self.identity.plan.lanes()
+            self.identity.plan.shards()
         )
     }
 

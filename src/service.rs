@@ -16,7 +16,7 @@ use tracing::warn;
 use crate::clock::WallTime;
 use crate::clock_monitor::TrustedTime;
 use crate::condition::Condition;
-use crate::counters::ShardCounters;
+use crate::counters::LaneCounters;
 
 /// Between two turns of a shard, in milliseconds, before it asks whether the clock has jumped: less
 /// than makes a jump suspect.
@@ -42,7 +42,16 @@ pub(crate) struct Identity {
 pub(crate) struct Turn {
     /// The time that is trusted.
     now: WallTime,
+    /// The wall clock as it was read.
+    begun: WallTime,
     gate: GateView,
+}
+
+impl Turn {
+    /// When the turn began, by the wall clock.
+    pub(crate) const fn begun(&self) -> WallTime {
+        self.begun
+    }
 }
 
 /// Answers what a shard is asked. Owned by the shard's thread.
@@ -52,12 +61,14 @@ pub(crate) struct Service {
     lane: Lane,
     lane_index: u16,
     gate: Arc<Gate>,
-    counters: Arc<ShardCounters>,
-    all_counters: Arc<[Arc<ShardCounters>]>,
+    counters: Arc<LaneCounters>,
+    all_counters: Arc<[Arc<LaneCounters>]>,
     condition: Arc<Condition>,
     time: TrustedTime,
     last_turn_ms: Cell<u64>,
     clock_regressions_logged: Cell<u64>,
+    /// Requests met in the turn in which they came.
+    met_at_once: Cell<u32>,
     draining: bool,
 }
 
@@ -67,7 +78,7 @@ impl Service {
         lane: Lane,
         lane_index: u16,
         gate: Arc<Gate>,
-        all_counters: Arc<[Arc<ShardCounters>]>,
+        all_counters: Arc<[Arc<LaneCounters>]>,
         condition: Arc<Condition>,
         time: TrustedTime,
     ) -> Self {
@@ -83,29 +94,49 @@ impl Service {
             time,
             last_turn_ms: Cell::new(0),
             clock_regressions_logged: Cell::new(0),
+            met_at_once: Cell::new(0),
             draining: false,
         }
     }
 
-    /// Begins a turn. The only place where a shard reads the clock.
+    /// Begins a turn. With the end of a turn, the only place where a lane's thread reads the clock.
     ///
     /// Time that has passed since the last turn may be a rest of this shard or a jump of the clock.
     /// When it is long, the shard asks: the clock monitor may not have seen the jump yet, and a
     /// lane that has followed it would have to refuse when the clock returns.
     pub(crate) fn turn(&self) -> Turn {
         let gate = self.gate.view();
-        let mut now = WallTime::now().minus_ms(gate.ahead_ms);
+        let begun = WallTime::now();
+        let mut now = begun.minus_ms(gate.ahead_ms);
         if now.unix_ms().abs_diff(self.last_turn_ms.get()) > REST_MS_MAX {
             now = self.time.now();
         }
         self.last_turn_ms.set(now.unix_ms());
-        Turn { now, gate }
+        Turn { now, begun, gate }
+    }
+
+    /// Notes that a request for IDs which came at `arrived` has been met.
+    pub(crate) fn met(&self, turn: &Turn, arrived: WallTime) {
+        if arrived == turn.begun {
+            self.met_at_once.set(self.met_at_once.get() + 1);
+        } else {
+            self.counters.latencies.record(turn.begun.since(arrived), 1);
+        }
     }
 
     /// Ends a turn: what was counted becomes visible.
-    pub(crate) fn publish(&self) {
+    pub(crate) fn end_turn(&self, turn: &Turn) {
+        let met = self.met_at_once.take();
+        if met > 0 {
+            self.counters.latencies.record(WallTime::now().since(turn.begun), met);
+        }
+        self.publish();
+    }
+
+    /// Makes visible what the lane has counted.
+    fn publish(&self) {
         let stats = self.lane.stats();
-        self.counters.publish(stats);
+        self.counters.publish(&self.lane);
         if stats.clock_regressions != self.clock_regressions_logged.get() {
             self.clock_regressions_logged.set(stats.clock_regressions);
             warn!(
@@ -117,7 +148,7 @@ impl Service {
     }
 
     /// How the shard counts what it turns away.
-    pub(crate) fn counters(&self) -> &ShardCounters {
+    pub(crate) fn counters(&self) -> &LaneCounters {
         &self.counters
     }
 
@@ -136,10 +167,14 @@ impl Service {
         demand: &mut Demand,
         sink: &mut impl RunSink,
     ) -> Outcome {
-        if let Some(refusal) = turn.gate.refusal {
-            return Outcome::Refused(refusal);
+        let outcome = match turn.gate.refusal {
+            Some(refusal) => Outcome::Refused(refusal),
+            None => self.lane.generate(turn.now.unix_ms(), turn.gate.hi, demand, sink),
+        };
+        if let Outcome::Refused(refusal) = outcome {
+            self.counters.refuse(refusal);
         }
-        self.lane.generate(turn.now.unix_ms(), turn.gate.hi, demand, sink)
+        outcome
     }
 
     /// Ends the service: the lane issues nothing more.
@@ -184,6 +219,7 @@ impl Service {
     pub(crate) fn info(&self, turn: &Turn) -> Info {
         let Identity { layout, slot, plan, .. } = &*self.identity;
         let stats = self.lane.stats();
+        let home = plan.home(self.lane_index);
         Info {
             layout: *layout,
             datacenter_id: slot.datacenter_id(),
@@ -191,9 +227,9 @@ impl Service {
             count_max: Count::MAX,
             request_size_max: REQUEST_SIZE,
             datagram_size_max: DATAGRAM_SIZE,
-            shards: plan.lanes(),
+            shards: plan.shards(),
             lane: self.lane_index,
-            home_size: plan.home_size(),
+            home_size: home.end - home.start,
             pool_size: plan.pool_size(),
             window_left_ms: self.window_left_ms(turn),
             lane_ids: stats.ids,

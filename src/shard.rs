@@ -16,7 +16,7 @@ use tracing::{error, warn};
 
 use crate::admission::Admission;
 use crate::auth::Tokens;
-use crate::counters::{Reject, ShardCounters};
+use crate::counters::{LaneCounters, Reject};
 use crate::limits::{DRAIN_TIMEOUT, Limits};
 use crate::net::acceptor::Acceptor;
 use crate::net::deadline::CoarseClock;
@@ -30,7 +30,7 @@ use crate::tick_queue::TickQueue;
 #[derive(Debug)]
 pub(crate) struct Shard {
     pub(crate) service: RefCell<Service>,
-    pub(crate) counters: Arc<ShardCounters>,
+    pub(crate) counters: Arc<LaneCounters>,
     pub(crate) tokens: Option<Arc<Tokens>>,
     pub(crate) coarse_clock: CoarseClock,
     /// Cancelled when the server stops.
@@ -44,7 +44,7 @@ pub(crate) struct Shard {
 pub(crate) struct ShardSeed {
     pub(crate) core: Option<core_affinity::CoreId>,
     pub(crate) service: Service,
-    pub(crate) counters: Arc<ShardCounters>,
+    pub(crate) counters: Arc<LaneCounters>,
     pub(crate) sockets: ShardSockets,
     pub(crate) tokens: Option<Arc<Tokens>>,
     pub(crate) admission: Arc<Admission>,

@@ -35,6 +35,8 @@ pub struct Lane {
     piece_left: Range<u32>,
     /// The pool has nothing more for this tick.
     pool_dry: bool,
+    /// The last tick that was found used up.
+    overflowed: Tick,
     last: Option<Id>,
     /// The clock was behind when last looked at.
     behind: bool,
@@ -52,16 +54,16 @@ pub struct Lane {
 pub struct LaneStats {
     /// IDs issued.
     pub ids: u64,
-    /// How often the sequence space of a tick was used up and somebody had to wait.
+    /// How often somebody had to wait because the sequence space of a tick was used up.
     pub waits: u64,
+    /// Ticks whose sequence space was used up, as far as the lane may draw.
+    pub sequence_overflows: u64,
     /// Pieces claimed from the pool.
     pub pool_claims: u64,
     /// How often the clock was found behind the last tick, having been past it before.
     pub clock_regressions: u64,
     /// How far it was back when last found so, in milliseconds.
     pub clock_regression_ms: u64,
-    /// Requests refused.
-    pub refusals: u64,
 }
 
 impl Lane {
@@ -82,6 +84,7 @@ impl Lane {
             pool,
             piece_left: 0..0,
             pool_dry: true,
+            overflowed: lo,
             last: None,
             behind: false,
             holding: false,
@@ -106,7 +109,7 @@ impl Lane {
             Ok(look) => look,
             Err(refusal) => {
                 self.note_regression_of(refusal);
-                return self.refuse(refusal);
+                return Outcome::Refused(refusal);
             }
         };
         match verdict {
@@ -137,12 +140,14 @@ impl Lane {
             let next = self.tick.next();
             if !self.holding || next.since(now) > self.lead_max {
                 self.stats.waits += 1;
+                self.note_overflow();
                 let until = if self.holding { next.minus(self.lead_max) } else { next };
                 return Outcome::Wait { until };
             }
             if let Err(refusal) = self.reserved(next, hi) {
-                return self.refuse(refusal);
+                return Outcome::Refused(refusal);
             }
+            self.note_overflow();
             self.enter(next);
             self.shrink_lead();
         }
@@ -157,6 +162,11 @@ impl Lane {
     /// The highest tick the lane has entered, if it has entered one.
     pub(crate) fn last_tick(&self) -> Option<Tick> {
         (self.tick > self.lo).then_some(self.tick)
+    }
+
+    /// The last ID issued, which is the highest.
+    pub const fn last_id(&self) -> Option<Id> {
+        self.last
     }
 
     /// What the lane has done so far.
@@ -196,6 +206,14 @@ impl Lane {
             return Err(Refusal::TimestampExhausted);
         }
         if tick > hi { Err(Refusal::WindowExhausted) } else { Ok(()) }
+    }
+
+    /// Counts the current tick among those that had too few numbers, once.
+    fn note_overflow(&mut self) {
+        if self.tick > self.overflowed {
+            self.overflowed = self.tick;
+            self.stats.sequence_overflows += 1;
+        }
     }
 
     /// Leaves the current tick for a later one.
@@ -263,11 +281,5 @@ impl Lane {
         if let Refusal::ClockRegression { behind_ms, .. } = refusal {
             self.note_regression(behind_ms);
         }
-    }
-
-    #[cold]
-    fn refuse(&mut self, refusal: Refusal) -> Outcome {
-        self.stats.refusals += 1;
-        Outcome::Refused(refusal)
     }
 }

@@ -40,6 +40,6 @@ pub use incarnation::Incarnation;
 pub use keeper::Keeper;
 pub use lane::{Lane, LaneStats};
 pub use outcome::{Demand, Outcome, Refusal, RunSink};
-pub use plan::{PlanError, SequencePlan};
+pub use plan::{PlanError, PoolShare, SequencePlan};
 pub use pool::Pool;
 pub use window::Window;

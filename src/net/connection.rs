@@ -154,7 +154,7 @@ impl Connection {
         let input = &self.input[self.received.clone()];
         let output = &mut self.output;
         let progress = self.session.advance(input, may_issue, &mut service, &turn, output);
-        service.publish();
+        service.end_turn(&turn);
         if let Next::Wait(tick) = progress.next {
             queue.open_at(tick, service.until(&turn, tick))?;
         } else if let_in {
@@ -169,7 +169,10 @@ impl Connection {
         while sent < complete {
             match self.stream.try_write(&self.output[sent..complete]) {
                 Ok(0) => return Err(End::Peer),
-                Ok(size) => sent += size,
+                Ok(size) => {
+                    sent += size;
+                    self.shard.counters.sent_bytes.add(size as u64);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let writable = timeout(WRITE_TIMEOUT, self.stream.writable()).await;
                     writable.map_err(|_| End::Overdue(Reject::SlowReader))??;
@@ -224,6 +227,7 @@ impl Connection {
             return Err(End::Peer);
         }
         received.end += size;
+        shard.counters.received_bytes.add(size as u64);
         Ok(())
     }
 

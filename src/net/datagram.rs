@@ -10,6 +10,7 @@ use coreflake_protocol::{
     Count, DecodeError, ErrorCode, ErrorReply, RUN_SIZE, Request, Response, Run, RunsWriter, Tick,
 };
 
+use crate::clock::WallTime;
 use crate::counters::Reject;
 use crate::limits::UDP_WAITING_IDS_PER_SOURCE_MAX;
 use crate::service::{Service, Turn, error_reply, refusal_reply};
@@ -25,6 +26,7 @@ pub(crate) struct DatagramRequest {
     count: Count,
     /// The size of the datagram, which the reply must not exceed.
     size: usize,
+    arrived: WallTime,
 }
 
 impl DatagramRequest {
@@ -75,7 +77,8 @@ pub(crate) fn read(datagram: &[u8], service: &Service, turn: &Turn, out: &mut Ve
             error_reply(ErrorCode::Draining, 0, b"the server is shutting down")
         }
         Ok(Request::Generate { kind: _, count }) => {
-            return Meaning::Generate(DatagramRequest { request_id, count, size });
+            let arrived = turn.begun();
+            return Meaning::Generate(DatagramRequest { request_id, count, size, arrived });
         }
         Ok(Request::Parse { kind: _, id }) => Response::Parse(service.parse(id)),
         Ok(Request::Health) => Response::Health(service.health(turn)),
@@ -114,6 +117,7 @@ pub(crate) fn generate(
         // Fewer than asked for is an answer: the peer asks again for the rest.
         _ if !writer.is_empty() => {
             writer.finish(out);
+            service.met(turn, request.arrived);
             Answer::Reply
         }
         Outcome::Refused(refusal) => {

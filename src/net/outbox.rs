@@ -8,7 +8,7 @@ use coreflake_protocol::frame::DATAGRAM_SIZE_MAX;
 use quinn_udp::{Transmit, UdpSockRef, UdpSocketState};
 use tokio::net::UdpSocket;
 
-use crate::counters::{Reject, ShardCounters};
+use crate::counters::{LaneCounters, Reject};
 
 /// Bytes that wait for a system call: a UDP payload cannot be longer, even segmented.
 const BYTES_MAX: usize = 60 * 1_024;
@@ -49,7 +49,7 @@ impl Outbox {
     }
 
     /// Takes the reply that was appended for `route`; sends what cannot wait with it.
-    pub(crate) fn push(&mut self, route: Route, wire: &Wire, counters: &ShardCounters) {
+    pub(crate) fn push(&mut self, route: Route, wire: &Wire, counters: &LaneCounters) {
         let start = self.segments * self.segment_size;
         let size = self.bytes.len() - start;
         debug_assert!(size > 0 && size <= DATAGRAM_SIZE_MAX);
@@ -69,7 +69,7 @@ impl Outbox {
     }
 
     /// Sends what is left.
-    pub(crate) fn flush(&mut self, wire: &Wire, counters: &ShardCounters) {
+    pub(crate) fn flush(&mut self, wire: &Wire, counters: &LaneCounters) {
         self.transmit(0..self.bytes.len(), wire, counters);
         self.bytes.clear();
         self.segments = 0;
@@ -77,7 +77,7 @@ impl Outbox {
         self.route = None;
     }
 
-    fn transmit(&self, range: Range<usize>, wire: &Wire, counters: &ShardCounters) {
+    fn transmit(&self, range: Range<usize>, wire: &Wire, counters: &LaneCounters) {
         let Some(route) = self.route.filter(|_| !range.is_empty()) else {
             return;
         };
@@ -92,6 +92,8 @@ impl Outbox {
         // again.
         if wire.state.try_send(UdpSockRef::from(&wire.socket), &transmit).is_err() {
             counters.reject_many(Reject::ReplyNotSent, self.segments as u64);
+        } else {
+            counters.sent_bytes.add(transmit.contents.len() as u64);
         }
     }
 }

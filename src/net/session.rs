@@ -7,6 +7,7 @@ use coreflake_protocol::frame::{self, LENGTH_SIZE, REQUEST_SIZE_MAX, RESPONSE_SI
 use coreflake_protocol::{DecodeError, ErrorCode, Frame, Request, Response, Run, RunsWriter, Tick};
 
 use crate::auth::Tokens;
+use crate::clock::WallTime;
 use crate::counters::Reject;
 use crate::limits::{CONNECTION_ERRORS_MAX, OUTPUT_SIZE_MAX, TURN_FRAMES_MAX, TURN_IDS_MAX};
 use crate::service::{Service, Turn, error_reply, refusal_reply};
@@ -28,6 +29,7 @@ struct Waiting {
     writer: RunsWriter,
     demand: Demand,
     request_id: u64,
+    arrived: WallTime,
 }
 
 /// How far a turn came.
@@ -158,7 +160,9 @@ impl Session {
             // The one kind there is; a further one is a compile error here, not a wrong answer.
             Request::Generate { kind: _, count } => {
                 let writer = RunsWriter::begin(out, request_id);
-                self.waiting = Some(Waiting { writer, demand: Demand::new(count), request_id });
+                let demand = Demand::new(count);
+                let arrived = turn.begun();
+                self.waiting = Some(Waiting { writer, demand, request_id, arrived });
                 return None;
             }
             Request::Parse { kind: _, id } => Response::Parse(service.parse(id)),
@@ -187,7 +191,10 @@ impl Session {
     ) -> Option<Tick> {
         let mut sink = StreamSink { writer: &mut waiting.writer, out };
         match service.generate(turn, &mut waiting.demand, &mut sink) {
-            Outcome::Done => waiting.writer.finish(out),
+            Outcome::Done => {
+                waiting.writer.finish(out);
+                service.met(turn, waiting.arrived);
+            }
             Outcome::Wait { until } => {
                 self.waiting = Some(waiting);
                 return Some(until);

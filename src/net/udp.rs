@@ -105,6 +105,7 @@ impl UdpDoor {
         for _ in 0..TURN_DATAGRAMS_MAX {
             let Some((route, bytes)) = self.inbox.next() else { break };
             service.counters().datagrams.add(1);
+            service.counters().received_bytes.add(bytes.len() as u64);
             if let Err(reason) = self.filter.check(&route, now) {
                 service.counters().reject(reason);
                 continue;
@@ -120,8 +121,8 @@ impl UdpDoor {
                 }
             }
         }
+        service.end_turn(&turn);
         self.outbox.flush(&self.wire, service.counters());
-        service.publish();
 
         if let Some(tick) = until {
             shard.queue.open_at(tick, service.until(&turn, tick))?;

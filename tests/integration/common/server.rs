@@ -194,9 +194,10 @@ impl Ended {
 
 impl Counters {
     /// What is counted beside the reasons to turn something away.
-    const WORK: [&str; 8] = [
+    const WORK: [&str; 9] = [
         "ids",
         "waits",
+        "sequence_overflows",
         "pool_claims",
         "clock_regressions",
         "refusals",
