@@ -8,10 +8,11 @@ use crate::counters::Reject;
 use crate::limits::Limits;
 use crate::peer;
 
-/// Counts the connections of all shards.
+/// Counts the connections of all shards, or of the gateway.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    limits: Limits,
+    connections_max: u32,
+    connections_per_ip_max: u32,
     open: Mutex<Open>,
 }
 
@@ -29,8 +30,23 @@ pub(crate) struct Permit {
 }
 
 impl Admission {
-    pub(crate) fn new(limits: Limits) -> Self {
-        Self { limits, open: Mutex::default() }
+    /// For the doors of the shards.
+    pub(crate) fn of_shards(limits: &Limits) -> Self {
+        Self::new(limits.connections_max, limits.connections_per_ip_max)
+    }
+
+    /// For the doors of the gateway.
+    pub(crate) fn of_gateway(limits: &Limits) -> Self {
+        Self::new(limits.gateway_connections_max, limits.connections_per_ip_max)
+    }
+
+    fn new(connections_max: u32, connections_per_ip_max: u32) -> Self {
+        Self { connections_max, connections_per_ip_max, open: Mutex::default() }
+    }
+
+    /// Connections that are open.
+    pub(crate) fn open(&self) -> u32 {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).total
     }
 
     /// A permit for a connection from `ip`, or the limit it would pass. Addresses of one IPv6
@@ -38,11 +54,11 @@ impl Admission {
     pub(crate) fn admit(self: &Arc<Self>, ip: IpAddr) -> Result<Permit, Reject> {
         let ip = peer::network(ip);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.total >= self.limits.connections_max {
+        if open.total >= self.connections_max {
             return Err(Reject::ConnectionLimit);
         }
         let from_ip = open.per_ip.get(&ip).copied().unwrap_or(0);
-        if from_ip >= self.limits.connections_per_ip_max {
+        if from_ip >= self.connections_per_ip_max {
             return Err(Reject::ConnectionPerIpLimit);
         }
         open.total += 1;
@@ -71,8 +87,7 @@ mod tests {
 
     #[test]
     fn limits_hold_and_permits_come_back() {
-        let limits = Limits { connections_max: 3, connections_per_ip_max: 2, ..Limits::default() };
-        let admission = Arc::new(Admission::new(limits));
+        let admission = Arc::new(Admission::new(3, 2));
         let one: IpAddr = [127, 0, 0, 1].into();
         let mapped: IpAddr = "::ffff:127.0.0.1".parse().unwrap();
         let other: IpAddr = [127, 0, 0, 2].into();

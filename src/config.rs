@@ -28,6 +28,12 @@ pub struct Config {
     pub plan: SequencePlan,
     /// Where TCP and UDP listen.
     pub listen: SocketAddr,
+    /// Where REST listens, if it does.
+    pub http: Option<SocketAddr>,
+    /// Where gRPC listens, if it does.
+    pub grpc: Option<SocketAddr>,
+    /// Threads that serve REST and gRPC, if one of them listens.
+    pub gateway_threads: u16,
     /// Networks whose datagrams are answered; without any, UDP is off.
     pub udp_allow: Vec<IpNet>,
     /// Tokens of which a TCP peer must show one.
@@ -113,7 +119,7 @@ impl Config {
             .slot(args.datacenter_id.unwrap_or(0), args.worker_id.unwrap_or(0))
             .map_err(|error| problem(error.to_string()));
         let shards = args.shards.unwrap_or_else(default_shards);
-        let plan = SequencePlan::new(layout.sequence_space(), shards, 0, PoolShare::DEFAULT)
+        let plan = SequencePlan::new(layout.sequence_space(), shards, 1, PoolShare::DEFAULT)
             .map_err(|error| problem(format!("shards {shards}: {error}")));
         let tokens = match &args.auth_token_file {
             Some(path) => Tokens::read(path)
@@ -133,6 +139,7 @@ impl Config {
         let limits = Limits {
             connections_max: args.max_connections,
             connections_per_ip_max: args.max_connections_per_ip,
+            gateway_connections_max: 1_000,
             udp_rate_max: args.max_udp_rate,
             udp_source_rate_max: args.max_udp_source_rate,
         };
@@ -149,7 +156,27 @@ impl Config {
                     interval: Duration::from_millis(args.ntp_interval_ms),
                 };
                 let listen = args.listen;
-                Ok(Self { layout, slot, plan, listen, udp_allow, tokens, limits, state, ntp })
+                let door = |name, default: &str| {
+                    let text = std::env::var(name).unwrap_or_else(|_| default.to_owned());
+                    text.parse().ok()
+                };
+                let http = door("COREFLAKE_HTTP", "127.0.0.1:8080");
+                let grpc = door("COREFLAKE_GRPC", "127.0.0.1:50051");
+                let gateway_threads = 1;
+                Ok(Self {
+                    http,
+                    grpc,
+                    gateway_threads,
+                    layout,
+                    slot,
+                    plan,
+                    listen,
+                    udp_allow,
+                    tokens,
+                    limits,
+                    state,
+                    ntp,
+                })
             }
             _ => Err(ConfigError { problems }),
         }

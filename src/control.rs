@@ -27,8 +27,8 @@ pub(crate) struct Control {
     pub(crate) condition: Arc<Condition>,
     pub(crate) layout: Layout,
     pub(crate) keeper_events: UnboundedReceiver<KeeperEvent>,
-    /// Shards that have ended.
-    pub(crate) ended: UnboundedReceiver<usize>,
+    /// Threads that have ended.
+    pub(crate) ended: UnboundedReceiver<String>,
     pub(crate) ntp: NtpMonitor,
 }
 
@@ -38,9 +38,9 @@ pub enum RunError {
     /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Build(io::Error),
-    /// A shard ended before it was told to.
-    #[error("shard {0} ended by itself")]
-    ShardEnded(usize),
+    /// A thread ended before it was told to.
+    #[error("{0} ended by itself")]
+    ThreadEnded(String),
     /// The control plane has no runtime.
     #[error("cannot start the control plane: {0}")]
     Control(io::Error),
@@ -70,7 +70,7 @@ impl Control {
         loop {
             tokio::select! {
                 () = &mut stop => return Ok(()),
-                Some(shard) = self.ended.recv() => return Err(RunError::ShardEnded(shard)),
+                Some(name) = self.ended.recv() => return Err(RunError::ThreadEnded(name)),
                 Some(event) = self.keeper_events.recv() => match event {
                     KeeperEvent::Opened => if let Some(ready) = ready.take() {
                         ready();

@@ -45,6 +45,8 @@ rejects! {
     InvalidCount => "invalid_count",
     /// A number that is no ID.
     InvalidId => "invalid_id",
+    /// A REST request with a path, a method, a parameter or a body that is not there.
+    InvalidRequest => "invalid_request",
     /// A reply sent as a request.
     UnexpectedResponse => "unexpected_response",
     /// No token, or a wrong one.

@@ -117,6 +117,71 @@ pub(crate) const SWAP_SLOW: Duration = Duration::from_millis(500);
 /// How long a server whose window cannot be extended refuses, before it ends.
 pub(crate) const REFUSE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Requests of one gateway thread that may wait for sequence space.
+pub(crate) const GATEWAY_WAITING_MAX: usize = 1_024;
+
+/// How long one of them may wait: whoever would wait longer is better served by another node.
+pub(crate) const GATEWAY_WAIT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// When to ask again after OVERLOADED, in milliseconds: a datagram source's share of the queue is
+/// gone by then.
+pub(crate) const OVERLOADED_RETRY_MS: u32 = UDP_WAITING_IDS_PER_SOURCE_MAX / Count::MAX;
+
+/// From the first byte of an HTTP request to the first byte of its reply, however slowly the bytes
+/// between trickle in; and from accepting a connection to the end of an HTTP/2 handshake.
+pub(crate) const GATEWAY_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bytes that open an HTTP/2 connection: the preface and an empty SETTINGS frame (RFC 9113 §3.4).
+pub(crate) const GATEWAY_HANDSHAKE_SIZE: usize = 24 + 9;
+
+/// How long an HTTP connection may rest between two requests: longer than the 60 s that proxies
+/// keep theirs, so that it is the proxy that closes.
+pub(crate) const GATEWAY_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// Header fields of an HTTP request.
+pub(crate) const GATEWAY_HEADERS_MAX: usize = 64;
+
+/// Bytes of the request line and the header fields together.
+pub(crate) const GATEWAY_HEADERS_SIZE_MAX: usize = 8 * 1_024;
+
+/// Bytes an HTTP connection buffers in either direction: a request of the largest size and the next
+/// one, or a part of the largest reply.
+pub(crate) const GATEWAY_BUFFER_SIZE: usize = 16 * 1_024;
+
+/// Bytes of the body of an HTTP request: `{"count":4096,"kind":"snowflake"}` has 33.
+pub(crate) const GATEWAY_BODY_SIZE_MAX: usize = 4 * 1_024;
+
+/// Bytes of a gRPC request: the largest has 11.
+pub(crate) const GRPC_REQUEST_SIZE_MAX: usize = 4 * 1_024;
+
+/// Calls at the same time on one gRPC connection.
+pub(crate) const GRPC_STREAMS_MAX: u32 = 128;
+
+/// Bytes of the header fields of a gRPC call.
+pub(crate) const GRPC_HEADERS_SIZE_MAX: u32 = 8 * 1_024;
+
+/// Calls on one connection that were reset and are not yet forgotten, before it is closed
+/// (CVE-2023-44487).
+pub(crate) const GRPC_RESETS_MAX: usize = 20;
+
+/// Bytes of one HTTP/2 frame: the smallest limit that the protocol allows (RFC 9113 §4.2).
+pub(crate) const GRPC_FRAME_SIZE_MAX: u32 = 16 * 1_024;
+
+/// Bytes of replies that wait for a slow peer, per call.
+pub(crate) const GRPC_SEND_BUFFER_SIZE: usize = 64 * 1_024;
+
+/// Bytes that a peer may send ahead, per call and per connection.
+pub(crate) const GRPC_STREAM_WINDOW_SIZE: u32 = 64 * 1_024 - 1;
+pub(crate) const GRPC_CONNECTION_WINDOW_SIZE: u32 = 1_024 * 1_024;
+
+/// How often a gRPC peer is asked whether it is there, and how long it may take to say so.
+pub(crate) const GRPC_PING_INTERVAL: Duration = Duration::from_secs(60);
+pub(crate) const GRPC_PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often the gateway looks whether it can still serve, for those who watch it over gRPC, and
+/// how many IDs have been issued, for the rate.
+pub(crate) const GATEWAY_WATCH_INTERVAL: Duration = Duration::from_millis(100);
+
 /// Bytes of a token file.
 pub(crate) const TOKEN_FILE_SIZE_MAX: u64 = 64 * 1_024;
 
@@ -127,6 +192,7 @@ pub(crate) const CLAIM_PAUSE: Duration = Duration::from_millis(10);
 /// Tries to find a port that is free on TCP and on UDP, when port 0 was asked for.
 pub(crate) const FREE_PORT_ATTEMPTS_MAX: u32 = 64;
 
+const _: () = assert!(GATEWAY_WAIT_TIMEOUT.as_millis() < GATEWAY_REQUEST_TIMEOUT.as_millis());
 const _: () = assert!(INPUT_SIZE >= 4 * REQUEST_SIZE_MAX);
 const _: () = assert!(OUTPUT_SIZE_INITIAL >= TURN_FRAMES_MAX as usize * (HEADER_SIZE + RUN_SIZE));
 const _: () = assert!(OUTPUT_SIZE_MAX >= 2 * RESPONSE_SIZE_MAX + TURN_FRAMES_MAX as usize * 1_024);
@@ -138,6 +204,8 @@ pub struct Limits {
     pub connections_max: u32,
     /// Connections from one IP address.
     pub connections_per_ip_max: u32,
+    /// Connections of REST and gRPC together.
+    pub gateway_connections_max: u32,
     /// Datagrams per second that one shard looks at.
     pub udp_rate_max: u64,
     /// Datagrams per second that one shard looks at from one IP address.
@@ -149,6 +217,7 @@ impl Default for Limits {
         Self {
             connections_max: 10_000,
             connections_per_ip_max: 1_000,
+            gateway_connections_max: 1_000,
             udp_rate_max: 2_000_000,
             udp_source_rate_max: 1_000_000,
         }

@@ -2,8 +2,8 @@
 
 use core::future::Future;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::{Arc, mpsc};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -21,10 +21,12 @@ use crate::condition::Condition;
 use crate::config::{Config, StateConfig};
 use crate::control::{Control, RunError};
 use crate::counters::LaneCounters;
+use crate::gateway::{Doors, GatewaySeed};
 use crate::identity::file::{FileStore, SlotKey};
 use crate::identity::{StoreError, host};
 use crate::keeper::{KeeperEvent, KeeperThread};
 use crate::limits::RELEASE_TIMEOUT;
+use crate::metrics::{Metrics, Sources};
 use crate::net::socket;
 use crate::ntp::{NtpMonitor, ServersError};
 use crate::service::{Identity, Service};
@@ -33,7 +35,8 @@ use crate::shard::ShardSeed;
 /// A server that holds the record of its slot and its sockets, and serves nobody yet.
 #[derive(Debug)]
 pub struct Server {
-    seeds: Vec<ShardSeed>,
+    /// By the name of the thread.
+    seeds: Vec<(String, Seed)>,
     keeper: KeeperThread,
     keeper_events: UnboundedReceiver<KeeperEvent>,
     keeper_stop: mpsc::Sender<Option<Vec<Lane>>>,
@@ -41,6 +44,8 @@ pub struct Server {
     stopping: CancellationToken,
     tcp: SocketAddr,
     udp: Option<SocketAddr>,
+    http: Option<SocketAddr>,
+    grpc: Option<SocketAddr>,
     identity: Arc<Identity>,
     ntp: NtpMonitor,
 }
@@ -80,7 +85,8 @@ impl Server {
     ///
     /// When the clock cannot be right, the record cannot be used, or the address cannot be had.
     pub fn bind(config: Config) -> Result<Self, StartError> {
-        let Config { layout, slot, plan, listen, udp_allow, tokens, limits, state, ntp } = config;
+        let Config { layout, slot, plan, udp_allow, tokens, limits, state, ntp, .. } = config;
+        let Config { listen, http, grpc, .. } = config;
         let ntp = NtpMonitor::new(ntp.servers, ntp.interval)?;
         let now_ms = WallTime::now().unix_ms();
         layout.tick(now_ms)?;
@@ -97,45 +103,86 @@ impl Server {
             result => result?,
         }
 
-        let bind = |error| StartError::Bind { address: listen, error };
-        let sockets = socket::bind(listen, plan.shards(), !udp_allow.is_empty()).map_err(bind)?;
-        let tcp = sockets[0].tcp.local_addr().map_err(bind)?;
+        let udp_on = !udp_allow.is_empty();
+        let sockets = socket::bind(listen, plan.shards(), udp_on).map_err(at(listen))?;
+        let tcp = sockets[0].tcp.local_addr().map_err(at(listen))?;
         let udp = sockets[0].udp.as_ref().map(std::net::UdpSocket::local_addr).transpose();
-        let udp = udp.map_err(bind)?;
+        let udp = udp.map_err(at(listen))?;
+        let gateways = plan.lanes() - plan.shards();
+        let (http, http_listeners) = door(http, gateways)?;
+        let (grpc, grpc_listeners) = door(grpc, gateways)?;
 
         let lo = Tick::new(record.bound_ms.saturating_sub(layout.epoch_ms()));
-        let Incarnation { lanes, gate } = Incarnation::begin(layout, slot, &plan, lo);
+        let Incarnation { mut lanes, gate } = Incarnation::begin(layout, slot, &plan, lo);
+        let gateway_lanes = lanes.split_off(usize::from(plan.shards()));
+        let shards = plan.shards();
+        let names = (0..shards).map(|index| format!("shard-{index}"));
+        let names: Vec<_> = names.chain((0..gateways).map(|i| format!("gateway-{i}"))).collect();
+        let runtimes: Vec<_> = names.iter().map(|_| Arc::new(OnceLock::new())).collect();
         let identity = Arc::new(Identity { layout, slot, plan, started: Instant::now() });
-        let counters: Arc<[_]> = lanes.iter().map(|_| Arc::new(LaneCounters::new())).collect();
+        let counters: Arc<[_]> = names.iter().map(|_| Arc::new(LaneCounters::new())).collect();
         let condition = Arc::new(Condition::default());
         let time = TrustedTime::new();
-        let admission = Arc::new(Admission::new(limits));
+        let admission = Arc::new(Admission::of_shards(&limits));
+        let gateway_admission = Arc::new(Admission::of_gateway(&limits));
+        let metrics = Arc::new(Metrics::new(Sources {
+            identity: Arc::clone(&identity),
+            gate: Arc::clone(&gate),
+            condition: Arc::clone(&condition),
+            time: time.clone(),
+            lanes: Arc::clone(&counters),
+            admission: Arc::clone(&admission),
+            gateway_admission: Arc::clone(&gateway_admission),
+            runtimes: names.iter().cloned().zip(runtimes.iter().cloned()).collect(),
+        }));
         let cores = core_affinity::get_core_ids().unwrap_or_default();
         let stopping = CancellationToken::new();
-        let seeds = (0..)
-            .zip(lanes)
-            .zip(sockets)
-            .map(|((index, lane), sockets)| ShardSeed {
-                core: cores.get(usize::from(index) % cores.len().max(1)).copied(),
-                service: Service::new(
-                    Arc::clone(&identity),
-                    lane,
-                    index,
-                    Arc::clone(&gate),
-                    Arc::clone(&counters),
-                    Arc::clone(&condition),
-                    time.clone(),
-                ),
-                counters: Arc::clone(&counters[usize::from(index)]),
+        let service = |lane, index| {
+            Service::new(
+                Arc::clone(&identity),
+                lane,
+                index,
+                Arc::clone(&gate),
+                Arc::clone(&counters),
+                Arc::clone(&condition),
+                time.clone(),
+            )
+        };
+        let shard_seeds = (0..).zip(lanes).zip(sockets).map(|((index, lane), sockets)| {
+            let place = usize::from(index);
+            Seed::Shard(ShardSeed {
+                core: cores.get(place % cores.len().max(1)).copied(),
+                service: service(lane, index),
+                counters: Arc::clone(&counters[place]),
                 sockets,
                 tokens: tokens.clone(),
                 admission: Arc::clone(&admission),
                 udp_allow: udp_allow.clone(),
                 limits,
+                runtime: Arc::clone(&runtimes[place]),
                 // A token of its own: its waiting tasks share no lock with those of other shards.
                 stopping: stopping.child_token(),
             })
-            .collect();
+        });
+        let doors = http_listeners.into_iter().zip(grpc_listeners);
+        let gateway_seeds = (shards..).zip(gateway_lanes).zip(doors);
+        let gateway_seeds = gateway_seeds.map(|((index, lane), (http, grpc))| {
+            let place = usize::from(index);
+            Seed::Gateway(GatewaySeed {
+                // A core that no shard has, if there is one.
+                core: cores.get(place).copied(),
+                service: service(lane, index),
+                counters: Arc::clone(&counters[place]),
+                identity: Arc::clone(&identity),
+                doors: Doors { http, grpc },
+                tokens: tokens.clone(),
+                admission: Arc::clone(&gateway_admission),
+                metrics: Arc::clone(&metrics),
+                runtime: Arc::clone(&runtimes[place]),
+                stopping: stopping.child_token(),
+            })
+        });
+        let seeds = names.iter().cloned().zip(shard_seeds.chain(gateway_seeds)).collect();
         let (events, keeper_events) = unbounded_channel();
         let (keeper_stop, stop) = mpsc::channel();
         let holder = host::new_holder().map_err(StartError::Random)?;
@@ -161,6 +208,8 @@ impl Server {
             stopping,
             tcp,
             udp,
+            http,
+            grpc,
             identity,
             ntp,
         })
@@ -176,17 +225,31 @@ impl Server {
         self.udp
     }
 
-    /// The counters of the shards, in their order.
+    /// Where REST listens, if it does.
+    pub fn http(&self) -> Option<SocketAddr> {
+        self.http
+    }
+
+    /// Where gRPC listens, if it does.
+    pub fn grpc(&self) -> Option<SocketAddr> {
+        self.grpc
+    }
+
+    /// The counters of the lanes, those of the shards first.
     pub fn counters(&self) -> Arc<[Arc<LaneCounters>]> {
         Arc::clone(&self.counters)
     }
 
     /// The line that says that everything is bound and a window is held.
     pub fn ready_line(&self) -> String {
-        let udp = self.udp.map(|udp| format!(" udp={udp}")).unwrap_or_default();
+        let doors = [("udp", self.udp), ("http", self.http), ("grpc", self.grpc)];
+        let doors: String = doors
+            .into_iter()
+            .filter_map(|(name, door)| door.map(|door| format!(" {name}={door}")))
+            .collect();
         let slot = self.identity.slot;
         format!(
-            "ready tcp={}{udp} datacenter={} worker={} shards={}",
+            "ready tcp={}{doors} datacenter={} worker={} shards={}",
             self.tcp,
             slot.datacenter_id(),
             slot.worker_id(),
@@ -208,7 +271,7 @@ impl Server {
             .map_err(RunError::Control)?;
         // However this ends, no shard is left behind.
         let _stop = stopping.clone().drop_guard();
-        let (shards, ended) = start(seeds)?;
+        let (threads, ended) = start(seeds)?;
         let control = Control {
             gate: Arc::clone(&keeper.gate),
             time: keeper.time.clone(),
@@ -230,15 +293,15 @@ impl Server {
         runtime.shutdown_background();
         info!("stopping");
         stopping.cancel();
-        let lanes: Vec<_> = shards.into_iter().map(JoinHandle::join).collect();
+        let lanes: Vec<_> = threads.into_iter().map(JoinHandle::join).collect();
         let lanes = lanes.into_iter().map(|joined| joined.unwrap_or(None)).collect();
         // A store that does not answer does not hold up the end: it costs the next start a wait.
         if keeper_stop.send(lanes).is_ok() && released.recv_timeout(RELEASE_TIMEOUT).is_err() {
             warn!("the store does not answer: the rest of the window is not given back");
         }
-        for (index, shard) in counters.iter().enumerate() {
-            for (counter, count) in shard.nonzero() {
-                info!(shard = index, counter, count, "counted");
+        for (index, lane) in counters.iter().enumerate() {
+            for (counter, count) in lane.nonzero() {
+                info!(lane = index, counter, count, "counted");
             }
         }
         info!("stopped");
@@ -246,22 +309,56 @@ impl Server {
     }
 }
 
-/// The threads of the shards, and the numbers of those that have ended.
-type Shards = (Vec<JoinHandle<Option<Lane>>>, UnboundedReceiver<usize>);
+/// What a thread with a lane is made from.
+#[derive(Debug)]
+enum Seed {
+    Shard(ShardSeed),
+    Gateway(GatewaySeed),
+}
 
-/// Starts a thread per shard and waits until all are built.
-fn start(seeds: Vec<ShardSeed>) -> Result<Shards, RunError> {
+impl Seed {
+    fn run(self, built: &mpsc::Sender<io::Result<()>>) -> Option<Lane> {
+        match self {
+            Self::Shard(seed) => seed.run(built),
+            Self::Gateway(seed) => seed.run(built),
+        }
+    }
+}
+
+/// Binds a door of the gateway, once per thread; without an address it has none.
+fn door(
+    address: Option<SocketAddr>,
+    threads: u16,
+) -> Result<(Option<SocketAddr>, Vec<Option<TcpListener>>), StartError> {
+    let Some(address) = address else {
+        return Ok((None, (0..threads).map(|_| None).collect()));
+    };
+    let sockets = socket::bind(address, threads, false).map_err(at(address))?;
+    let bound = sockets.first().map(|sockets| sockets.tcp.local_addr()).transpose();
+    let bound = bound.map_err(at(address))?;
+    Ok((bound, sockets.into_iter().map(|sockets| Some(sockets.tcp)).collect()))
+}
+
+fn at(address: SocketAddr) -> impl Fn(io::Error) -> StartError {
+    move |error| StartError::Bind { address, error }
+}
+
+/// The threads, and the names of those that have ended.
+type Threads = (Vec<JoinHandle<Option<Lane>>>, UnboundedReceiver<String>);
+
+/// Starts a thread per seed and waits until all are built.
+fn start(seeds: Vec<(String, Seed)>) -> Result<Threads, RunError> {
     let (built_sender, built) = mpsc::channel();
     let (ended_sender, ended) = unbounded_channel();
     let mut threads = Vec::new();
-    for (index, seed) in seeds.into_iter().enumerate() {
+    for (name, seed) in seeds {
         let (built, ended) = (built_sender.clone(), ended_sender.clone());
-        let thread = thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
+        let thread = thread::Builder::new().name(name.clone()).spawn(move || {
             let lane = seed.run(&built);
             if lane.is_none() {
-                error!(shard = index, "the shard did not give its lane back");
+                error!(thread = name, "the lane was not given back");
             }
-            let _ = ended.send(index);
+            let _ = ended.send(name);
             lane
         });
         threads.push(thread.map_err(RunError::Build)?);

@@ -245,14 +245,18 @@ impl Service {
 
 /// The reply that says why there are no IDs.
 pub(crate) fn refusal_reply(refusal: Refusal) -> Response<'static> {
-    let text: &[u8] = match refusal {
-        Refusal::ClockRegression { .. } => b"the clock went back by a second or more",
-        Refusal::WindowExhausted => b"the reserved window is used up and was not extended",
-        Refusal::TimestampExhausted => b"the layout has no tick for this time",
-        Refusal::Starting => b"no window is reserved yet",
-        Refusal::ClockDrift => b"the clock is wrong by more than a second",
-    };
-    error_reply(refusal.code(), refusal.retry_after_ms(), text)
+    error_reply(refusal.code(), refusal.retry_after_ms(), refusal_text(refusal).as_bytes())
+}
+
+/// Why there are no IDs, in words.
+pub(crate) fn refusal_text(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::ClockRegression { .. } => "the clock went back by a second or more",
+        Refusal::WindowExhausted => "the reserved window is used up and was not extended",
+        Refusal::TimestampExhausted => "the layout has no tick for this time",
+        Refusal::Starting => "no window is reserved yet",
+        Refusal::ClockDrift => "the clock is wrong by more than a second",
+    }
 }
 
 /// An ERROR reply.

@@ -3,13 +3,13 @@
 use core::cell::RefCell;
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, OnceLock};
 
 use coreflake_engine::Lane;
 use ipnet::IpNet;
 use tokio::net::TcpListener;
-use tokio::runtime::{Builder, LocalOptions};
+use tokio::runtime::{Builder, Handle, LocalOptions};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
@@ -50,6 +50,7 @@ pub(crate) struct ShardSeed {
     pub(crate) admission: Arc<Admission>,
     pub(crate) udp_allow: Vec<IpNet>,
     pub(crate) limits: Limits,
+    pub(crate) runtime: Arc<OnceLock<Handle>>,
     pub(crate) stopping: CancellationToken,
 }
 
@@ -71,6 +72,7 @@ impl ShardSeed {
                 return None;
             }
         };
+        let _ = self.runtime.set(runtime.handle().clone());
         let shard = runtime.block_on(async {
             let doors = match self.build() {
                 Ok(doors) => doors,

@@ -3,28 +3,19 @@
 //! Whoever finds the tick used up, or others waiting already, goes to the end of the queue. At the
 //! next tick the first one is let in; when it has had its turn and something is left, it lets in
 //! the next. So a peer that always wants more is served no earlier than one that wants a single ID.
-//!
-//! The timer is a timerfd: the runtime's own timers are rounded up to whole milliseconds, and who
-//! waited with them for the next tick would miss most of it.
 
 use core::cell::Cell;
 use core::pin::Pin;
 use core::time::Duration;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use coreflake_protocol::Tick;
-use rustix::io::{Errno, read};
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-    timerfd_settime,
-};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
+
+use crate::timer::Timer;
 
 /// The queue of one shard.
 ///
@@ -33,7 +24,7 @@ use tokio::sync::futures::OwnedNotified;
 /// turn of one who was let in and does not go back to the end.
 #[derive(Debug)]
 pub(crate) struct TickQueue {
-    timer: AsyncFd<OwnedFd>,
+    timer: Timer,
     armed_for: Cell<Option<Tick>>,
     line: Arc<Notify>,
     waiting: Cell<usize>,
@@ -51,14 +42,8 @@ pub(crate) struct Place {
 impl TickQueue {
     /// Makes the timer. To be called inside the runtime that will wait for it.
     pub(crate) fn new() -> io::Result<Self> {
-        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        // SAFETY: an `OwnedFd` keeps its descriptor open, and returns the same one, until it is
-        // dropped.
-        #[allow(unsafe_code)]
-        let timer = unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE) };
         Ok(Self {
-            timer: timer.map_err(io::Error::from)?,
+            timer: Timer::new()?,
             armed_for: Cell::new(None),
             line: Arc::new(Notify::new()),
             waiting: Cell::new(0),
@@ -73,7 +58,7 @@ impl TickQueue {
     /// Sees to it that the first in line is let in at `tick`, which is `remaining` from now.
     pub(crate) fn open_at(&self, tick: Tick, remaining: Duration) -> io::Result<()> {
         if self.armed_for.get().is_none_or(|armed| tick < armed) {
-            self.arm(remaining)?;
+            self.timer.arm(remaining)?;
             self.armed_for.set(Some(tick));
         }
         Ok(())
@@ -89,29 +74,10 @@ impl TickQueue {
     /// Lets the first in line in whenever the timer fires, for ever.
     pub(crate) async fn run(&self) -> io::Result<()> {
         loop {
-            let mut ready = self.timer.readable().await?;
-            let mut expirations = [0; 8];
-            match read(self.timer.get_ref(), &mut expirations) {
-                Ok(_) => {
-                    self.armed_for.set(None);
-                    self.let_in_next();
-                }
-                // Armed anew between firing and reading.
-                Err(Errno::AGAIN) => {}
-                Err(error) => return Err(error.into()),
-            }
-            ready.clear_ready();
+            self.timer.fired().await?;
+            self.armed_for.set(None);
+            self.let_in_next();
         }
-    }
-
-    fn arm(&self, remaining: Duration) -> io::Result<()> {
-        // A timer set to zero is a timer switched off.
-        let remaining = remaining.max(Duration::from_nanos(1));
-        let it_value = Timespec::try_from(remaining).map_err(|_| Errno::INVAL)?;
-        let it_interval = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let timer = Itimerspec { it_interval, it_value };
-        timerfd_settime(self.timer.get_ref(), TimerfdTimerFlags::empty(), &timer)?;
-        Ok(())
     }
 }
 

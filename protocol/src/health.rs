@@ -74,6 +74,19 @@ pub enum StoreState {
 }
 
 impl ClockState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Unknown, Self::Good, Self::Alert, Self::Refusing];
+
+    /// The name used in documents and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Good => "good",
+            Self::Alert => "alert",
+            Self::Refusing => "refusing",
+        }
+    }
+
     /// The state's byte on the wire.
     pub const fn wire(self) -> u8 {
         match self {
@@ -96,6 +109,18 @@ impl ClockState {
 }
 
 impl StoreState {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Good, Self::Doubtful, Self::Broken];
+
+    /// The name used in documents and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Doubtful => "doubtful",
+            Self::Broken => "broken",
+        }
+    }
+
     /// The state's byte on the wire.
     pub const fn wire(self) -> u8 {
         match self {

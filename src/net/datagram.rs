@@ -12,12 +12,8 @@ use coreflake_protocol::{
 
 use crate::clock::WallTime;
 use crate::counters::Reject;
-use crate::limits::UDP_WAITING_IDS_PER_SOURCE_MAX;
+use crate::limits::OVERLOADED_RETRY_MS;
 use crate::service::{Service, Turn, error_reply, refusal_reply};
-
-/// When to ask again after OVERLOADED, in milliseconds: a source's share of the queue is gone by
-/// then.
-const OVERLOADED_RETRY_MS: u32 = UDP_WAITING_IDS_PER_SOURCE_MAX / Count::MAX;
 
 /// A request for IDs that came in a datagram.
 #[derive(Clone, Copy, Debug)]

@@ -25,6 +25,8 @@ pub(crate) fn coreflake() -> Command {
     let state = format!("state-{}-{number}", std::process::id());
     let mut command = Command::new(env!("CARGO_BIN_EXE_coreflake"));
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    // Servers that run side by side must not want the same ports.
+    command.env("COREFLAKE_HTTP", "127.0.0.1:0").env("COREFLAKE_GRPC", "127.0.0.1:0");
     command.env(STATE, Path::new(env!("CARGO_TARGET_TMPDIR")).join(state));
     command
 }

@@ -23,6 +23,8 @@ pub(crate) struct Server {
     ready: String,
     pub(crate) tcp: SocketAddr,
     udp: Option<SocketAddr>,
+    http: Option<SocketAddr>,
+    grpc: Option<SocketAddr>,
 }
 
 /// What is left of a server.
@@ -80,12 +82,14 @@ impl Server {
         let stderr = child.stderr.take().map_or_else(|| Lines::of(io::empty()), Lines::of);
         let nowhere = SocketAddr::from(([0; 4], 0));
         let ready = String::new();
-        let mut server = Self { child, stdout, stderr, state, ready, tcp: nowhere, udp: None };
+        let (tcp, udp, http, grpc) = (nowhere, None, None, None);
+        let mut server = Self { child, stdout, stderr, state, ready, tcp, udp, http, grpc };
         let Some(line) = server.stdout.next() else { return Err(server.wait()) };
         let fields: BTreeMap<_, _> =
             line.split(' ').filter_map(|field| field.split_once('=')).collect();
         server.tcp = fields["tcp"].parse().unwrap();
-        server.udp = fields.get("udp").map(|udp| udp.parse().unwrap());
+        let door = |name| fields.get(name).map(|address| address.parse().unwrap());
+        (server.udp, server.http, server.grpc) = (door("udp"), door("http"), door("grpc"));
         server.ready = line;
         Ok(server)
     }
@@ -98,6 +102,18 @@ impl Server {
     #[track_caller]
     pub(crate) fn udp(&self) -> SocketAddr {
         self.udp.expect("UDP is on")
+    }
+
+    /// Where REST listens.
+    #[track_caller]
+    pub(crate) fn http(&self) -> SocketAddr {
+        self.http.expect("REST is on")
+    }
+
+    /// Where gRPC listens.
+    #[track_caller]
+    pub(crate) fn grpc(&self) -> SocketAddr {
+        self.grpc.expect("gRPC is on")
     }
 
     pub(crate) fn id(&self) -> u32 {

@@ -1,0 +1,106 @@
+//! How the node is: identity, window, clock, store, runtimes.
+
+use core::fmt;
+use core::sync::atomic::Ordering;
+use std::sync::Arc;
+
+use coreflake_protocol::{ClockState, Id, StoreState};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::registry::Unit;
+
+use crate::metrics::page::Page;
+use crate::metrics::{Sources, Watched};
+
+/// The state of the node, read when somebody asks.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) sources: Arc<Sources>,
+    pub(super) watched: Arc<Watched>,
+}
+
+const SECONDS: Option<&Unit> = Some(&Unit::Seconds);
+
+impl Node {
+    fn identity(&self, page: &mut Page<'_>) -> fmt::Result {
+        let identity = &self.sources.identity;
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        page.info("build", "The version of the server", &version)?;
+        let datacenter = identity.slot.datacenter_id().to_string();
+        let worker = identity.slot.worker_id().to_string();
+        let slot = [("datacenter_id", datacenter.as_str()), ("worker_id", worker.as_str())];
+        page.info("slot", "The slot whose IDs are issued", &slot)?;
+        let shards = f64::from(identity.plan.shards());
+        page.gauge("shards", "Shards of the server", None, shards)?;
+        let layout = &identity.layout;
+        let end = seconds(layout.unix_ms(layout.tick_max()));
+        let help = "When the layout has no more timestamps, since the Unix epoch";
+        page.gauge("layout_end_timestamp", help, SECONDS, end)
+    }
+
+    fn serving(&self, page: &mut Page<'_>) -> fmt::Result {
+        let Sources { identity, gate, time, lanes, .. } = &*self.sources;
+        let uptime = identity.started.elapsed().as_secs_f64();
+        page.gauge("uptime", "Time since the server was started", SECONDS, uptime)?;
+        let ready = u8::from(self.watched.ready.load(Ordering::Relaxed));
+        page.gauge("ready", "1 when IDs can be had, else 0", None, ready.into())?;
+        let rate = self.watched.rate.per_second();
+        page.gauge("ids_per_second", "IDs issued in the last second", None, rate)?;
+        let last = lanes.iter().map(|lane| lane.last_id()).max().unwrap_or(0);
+        let last = Id::new(last).filter(|id| id.get() > 0);
+        let last = last.map_or(0, |id| identity.layout.parse(id).unix_ms);
+        let help = "The timestamp in the last ID issued, since the Unix epoch; 0 before the first";
+        page.gauge("last_id_timestamp", help, SECONDS, seconds(last))?;
+        let hi_ms = identity.layout.unix_ms(gate.view().hi);
+        let left = seconds(hi_ms.saturating_sub(time.now_ms()));
+        page.gauge("window_left", "How far the reserved window reaches", SECONDS, left)
+    }
+
+    fn clock_and_store(&self, page: &mut Page<'_>) -> fmt::Result {
+        let condition = &self.sources.condition;
+        let clock = condition.clock();
+        #[allow(clippy::cast_precision_loss)] // Microseconds of some years.
+        let drift = condition.clock_offset_us() as f64 / 1e6;
+        let help = "How far the time servers are ahead of the clock; 0 when they say nothing";
+        page.gauge("clock_drift", help, SECONDS, drift)?;
+        let states =
+            ClockState::ALL.map(|state| (("state", state.name()), u64::from(state == clock)));
+        page.gauges("clock_state", "How the clock compares with the time servers", states)?;
+        let synchronized = u8::from(clock == ClockState::Good);
+        let help = "1 when the time servers agree with the clock to 100 ms, else 0";
+        page.gauge("ntp_synchronized", help, None, synchronized.into())?;
+        let suspect = u8::from(condition.clock_suspect());
+        let help = "1 when the clock has jumped ahead and is not believed, else 0";
+        page.gauge("clock_suspect", help, None, suspect.into())?;
+        #[allow(clippy::cast_precision_loss)] // Exact up to 2^53.
+        let steps = condition.clock_steps() as f64;
+        page.counter("clock_steps", "Times that the clock was seen to be set", None, steps)?;
+        let store = condition.store();
+        let states =
+            StoreState::ALL.map(|state| (("state", state.name()), u64::from(state == store)));
+        page.gauges("store_state", "How the store of the windows is", states)
+    }
+
+    fn runtimes(&self, page: &mut Page<'_>) -> fmt::Result {
+        let running = self.sources.runtimes.iter().filter_map(|(name, runtime)| {
+            let tasks = runtime.get()?.metrics().num_alive_tasks();
+            Some((("thread", name.as_str()), tasks as u64))
+        });
+        page.gauges("runtime_tasks", "Tasks alive, by thread", running)
+    }
+}
+
+impl Collector for Node {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut page = Page::new(encoder);
+        self.identity(&mut page)?;
+        self.serving(&mut page)?;
+        self.clock_and_store(&mut page)?;
+        self.runtimes(&mut page)
+    }
+}
+
+#[allow(clippy::cast_precision_loss)] // Exact up to 2^53 ms.
+fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1e3
+}

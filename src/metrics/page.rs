@@ -1,0 +1,102 @@
+//! Writing families of samples that are read when somebody asks.
+
+use core::fmt;
+
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Unit;
+
+/// One label and its value.
+pub(super) type Label<'a> = (&'a str, &'a str);
+
+/// Where a collector writes.
+#[derive(Debug)]
+pub(super) struct Page<'a> {
+    encoder: DescriptorEncoder<'a>,
+}
+
+impl<'a> Page<'a> {
+    pub(super) fn new(encoder: DescriptorEncoder<'a>) -> Self {
+        Self { encoder }
+    }
+
+    /// A counter with one sample per label. Its name has no `_total`: that is the format's affair.
+    pub(super) fn counters<'l>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (Label<'l>, u64)>,
+    ) -> fmt::Result {
+        let kind = MetricType::Counter;
+        let mut family = self.encoder.encode_descriptor(name, help, None, kind)?;
+        for (label, count) in samples {
+            family.encode_family(&[label])?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        }
+        Ok(())
+    }
+
+    /// A counter without labels, in whole things or in seconds.
+    pub(super) fn counter(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        count: f64,
+    ) -> fmt::Result {
+        let kind = MetricType::Counter;
+        let mut family = self.encoder.encode_descriptor(name, help, unit, kind)?;
+        family.encode_counter::<NoLabelSet, _, u64>(&count, None)
+    }
+
+    /// A gauge without labels.
+    pub(super) fn gauge(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        value: f64,
+    ) -> fmt::Result {
+        let kind = MetricType::Gauge;
+        self.encoder.encode_descriptor(name, help, unit, kind)?.encode_gauge(&value)
+    }
+
+    /// A gauge with one sample per label.
+    pub(super) fn gauges<'l>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (Label<'l>, u64)>,
+    ) -> fmt::Result {
+        let kind = MetricType::Gauge;
+        let mut family = self.encoder.encode_descriptor(name, help, None, kind)?;
+        for (label, value) in samples {
+            family.encode_family(&[label])?.encode_gauge(&value)?;
+        }
+        Ok(())
+    }
+
+    /// What does not change while the server runs, as labels.
+    pub(super) fn info(&mut self, name: &str, help: &str, labels: &[Label<'_>]) -> fmt::Result {
+        let kind = MetricType::Info;
+        self.encoder.encode_descriptor(name, help, None, kind)?.encode_info(&labels)
+    }
+
+    /// A histogram of seconds with one set of buckets per label: `(upper bound, count)` each, the
+    /// last bound being infinite, counted in one bucket only.
+    pub(super) fn histograms<'l>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (Label<'l>, f64, Vec<(f64, u64)>)>,
+    ) -> fmt::Result {
+        let kind = MetricType::Histogram;
+        let mut family = self.encoder.encode_descriptor(name, help, Some(&Unit::Seconds), kind)?;
+        for (label, sum, buckets) in samples {
+            let count = buckets.iter().map(|(_, count)| count).sum();
+            let labels = [label];
+            let mut family = family.encode_family(&labels)?;
+            family.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+        }
+        Ok(())
+    }
+}
