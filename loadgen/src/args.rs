@@ -28,10 +28,16 @@ const SLO_MAX: Duration = Duration::from_secs(60);
 ///
 /// Exit codes: 0; 1 when the p99 objective was missed, an ID came twice, order broke, or nothing
 /// was answered; 2 for a wrong command line; 69 when the target cannot be reached.
+///
+/// Ctrl-C ends the run early, with its report; a second one ends the process.
 #[derive(Debug, Parser)]
 #[command(name = "loadgen", version)]
 pub(crate) struct Args {
-    /// Where to send requests: tcp://HOST:PORT or udp://HOST:PORT
+    /// Where to send requests: tcp://HOST:PORT, udp://HOST:PORT, http://HOST:PORT (REST) or
+    /// grpc://HOST:PORT
+    ///
+    /// The order of IDs is checked on each connection. Replies over gRPC have no order among each
+    /// other, so there a reply must begin above those that had come before its request left.
     #[arg(long, value_name = "URL", default_value = "tcp://127.0.0.1:4096")]
     pub(crate) target: Target,
 
@@ -44,11 +50,11 @@ pub(crate) struct Args {
         value_parser = value_parser!(u32).range(1..=CONNECTIONS_MAX))]
     pub(crate) connections: u32,
 
-    /// Keep only connections that this lane of the server answers
+    /// Keep only connections that this lane of the server answers (TCP and UDP only)
     #[arg(long, value_name = "N")]
     pub(crate) lane: Option<u16>,
 
-    /// Requests in flight per connection at most
+    /// Requests in flight per connection at most; over gRPC, no more than the server allows
     #[arg(long, value_name = "N", default_value_t = 32,
         value_parser = value_parser!(u32).range(1..=PIPELINE_MAX))]
     pub(crate) pipeline: u32,
@@ -81,7 +87,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", value_parser = objective)]
     pub(crate) slo_p99: Option<Duration>,
 
-    /// File with the token to show first on every connection (TCP only)
+    /// File with the token to show: first on every connection over TCP, with every request over
+    /// http:// and grpc://; not for UDP
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
 }
@@ -116,7 +123,11 @@ impl Args {
             ));
         }
         if self.token_file.is_some() && self.target.scheme == Scheme::Udp {
-            return Err("--token-file: only a tcp:// target takes a token".to_owned());
+            return Err("--token-file: a udp:// target takes no token".to_owned());
+        }
+        if self.lane.is_some() && !self.target.scheme.has_lanes() {
+            let target = &self.target;
+            return Err(format!("--lane: {target} does not say which lane answers a connection"));
         }
         Ok(())
     }
@@ -227,6 +238,12 @@ mod tests {
         assert!(message.starts_with("--threads 3"), "{message}");
         let message = check("loadgen --target udp://h:1 --token-file t").unwrap_err();
         assert!(message.starts_with("--token-file"), "{message}");
+        for target in ["http", "grpc"] {
+            assert_eq!(check(&format!("loadgen --target {target}://h:1 --token-file t")), Ok(()));
+            let message = check(&format!("loadgen --target {target}://h:1 --lane 0")).unwrap_err();
+            assert!(message.starts_with("--lane"), "{message}");
+        }
+        assert_eq!(check("loadgen --target udp://h:1 --lane 0"), Ok(()));
         for flag in ["--connections", "--pipeline", "--count", "--threads"] {
             let message = check(&format!("loadgen {flag} 0")).unwrap_err();
             assert!(message.contains(flag), "{message}");

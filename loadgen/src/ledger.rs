@@ -1,6 +1,6 @@
 //! What became of each request of one thread: latency, counts, order, and the IDs for the proof.
 
-use coreflake_protocol::{Count, Id, Info, Layout, Run, Runs};
+use coreflake_protocol::{Count, Id, Info, Layout, Run};
 
 use crate::stats::{Failure, Tally};
 use crate::verify::Recorder;
@@ -10,6 +10,14 @@ use crate::verify::Recorder;
 pub(crate) struct Flight {
     pub(crate) intended_ns: u64,
     pub(crate) sent_ns: u64,
+}
+
+/// Whose IDs a server hands out, by its own words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) layout: Layout,
+    pub(crate) datacenter_id: u16,
+    pub(crate) worker_id: u16,
 }
 
 /// What a connection expects of its replies.
@@ -24,8 +32,8 @@ pub(crate) struct Expectation {
     worker_id: u16,
 }
 
-/// The order of IDs on one connection.
-#[derive(Debug, Default)]
+/// The order of IDs on one connection: the highest so far, which the next one must exceed.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Order {
     last: Option<Id>,
 }
@@ -61,13 +69,14 @@ impl Ledger {
     pub(crate) fn answered(
         &mut self,
         flight: Flight,
-        runs: &Runs<'_>,
+        runs: impl IntoIterator<Item = Run>,
         expected: &Expectation,
         order: &mut Order,
         received_ns: u64,
     ) {
-        let ids = runs.id_count();
-        for run in runs.iter() {
+        let mut ids = 0;
+        for run in runs {
+            ids += u64::from(run.count().get());
             if !order.follows(run) {
                 self.tally.whole_run.order_violations += 1;
             }
@@ -107,9 +116,11 @@ impl Ledger {
 
     /// IDs came outside any measurement. They were issued all the same, so they must not come
     /// again.
-    pub(crate) fn late(&mut self, runs: &Runs<'_>, expected: &Expectation) {
-        self.tally.whole_run.ids += runs.id_count();
-        runs.iter().for_each(|run| self.verify(run, expected));
+    pub(crate) fn late(&mut self, runs: impl IntoIterator<Item = Run>, expected: &Expectation) {
+        for run in runs {
+            self.tally.whole_run.ids += u64::from(run.count().get());
+            self.verify(run, expected);
+        }
     }
 
     /// Hands the last IDs to the verifier.
@@ -129,9 +140,9 @@ impl Ledger {
 }
 
 impl Expectation {
-    /// Replies of the server that `info` describes, to requests for `count` IDs.
-    pub(crate) const fn new(info: &Info, count: Count, may_be_fewer: bool) -> Self {
-        let Info { layout, datacenter_id, worker_id, .. } = *info;
+    /// Replies of the server that says `identity` of itself, to requests for `count` IDs.
+    pub(crate) const fn new(identity: Identity, count: Count, may_be_fewer: bool) -> Self {
+        let Identity { layout, datacenter_id, worker_id } = identity;
         Self { count: count.get() as u64, may_be_fewer, layout, datacenter_id, worker_id }
     }
 
@@ -160,7 +171,19 @@ impl Expectation {
     }
 }
 
+impl From<&Info> for Identity {
+    fn from(info: &Info) -> Self {
+        let Info { layout, datacenter_id, worker_id, .. } = *info;
+        Self { layout, datacenter_id, worker_id }
+    }
+}
+
 impl Order {
+    /// Both orders as one, for replies that came without an order between them.
+    pub(crate) fn joined(self, other: Self) -> Self {
+        Self { last: self.last.max(other.last) }
+    }
+
     /// Whether `run` begins above everything before it.
     fn follows(&mut self, run: Run) -> bool {
         let follows = self.last.is_none_or(|last| run.first() > last);
@@ -173,30 +196,14 @@ impl Order {
 mod tests {
     use std::num::NonZeroU32;
 
-    use coreflake_protocol::frame::{RESPONSE_SIZE_MAX, Split, split};
-    use coreflake_protocol::{Response, RunsWriter, Tick};
+    use coreflake_protocol::Tick;
 
     use super::*;
     use crate::verify;
 
     fn expectation(may_be_fewer: bool) -> Expectation {
-        let info = Info {
-            layout: Layout::SNOWFLAKE,
-            datacenter_id: 1,
-            worker_id: 2,
-            count_max: 4096,
-            request_size_max: 1024,
-            datagram_size_max: 1200,
-            shards: 1,
-            lane: 0,
-            home_size: 1024,
-            pool_size: 3072,
-            window_left_ms: 1000,
-            lane_ids: 0,
-            lane_waits: 0,
-            lane_pool_claims: 0,
-        };
-        Expectation::new(&info, Count::new(3).unwrap(), may_be_fewer)
+        let identity = Identity { layout: Layout::SNOWFLAKE, datacenter_id: 1, worker_id: 2 };
+        Expectation::new(identity, Count::new(3).unwrap(), may_be_fewer)
     }
 
     fn run(tick: u64, sequence: u32, count: u32) -> Run {
@@ -209,25 +216,10 @@ mod tests {
         Run::new(first, NonZeroU32::new(count).unwrap()).unwrap()
     }
 
-    /// Lets `body` see the runs as a reply brings them.
-    fn reply(runs: &[Run], body: impl FnOnce(&Runs<'_>)) {
-        let mut bytes = Vec::new();
-        let mut writer = RunsWriter::begin(&mut bytes, 0);
-        runs.iter().for_each(|run| writer.push(&mut bytes, *run));
-        writer.finish(&mut bytes);
-        let Ok(Split::Complete { frame, .. }) = split(&bytes, RESPONSE_SIZE_MAX) else {
-            panic!("the frame is whole");
-        };
-        let Ok(Response::Generate(runs)) = Response::decode(&frame) else {
-            panic!("the reply is valid");
-        };
-        body(&runs);
-    }
-
     fn answer(ledger: &mut Ledger, order: &mut Order, runs: &[Run], may_be_fewer: bool) {
         let flight = Flight { intended_ns: 100, sent_ns: 300 };
         let expected = expectation(may_be_fewer);
-        reply(runs, |runs| ledger.answered(flight, runs, &expected, order, 1000));
+        ledger.answered(flight, runs.iter().copied(), &expected, order, 1000);
     }
 
     #[test]
@@ -253,6 +245,16 @@ mod tests {
     }
 
     #[test]
+    fn without_an_order_between_replies_the_higher_one_counts() {
+        let (mut first, mut second) = (Order::default(), Order::default());
+        assert!(first.follows(run(2, 0, 3)) && second.follows(run(1, 0, 3)));
+        let mut both = Order::default().joined(first).joined(second);
+        assert!(!both.follows(run(1, 3, 1)));
+        assert!(!first.joined(second).follows(run(2, 2, 1)));
+        assert!(first.joined(second).follows(run(2, 3, 1)));
+    }
+
+    #[test]
     fn a_reply_holds_as_many_ids_as_it_may() {
         for (may_be_fewer, count, is_right) in
             [(false, 3, true), (false, 2, false), (true, 1, true), (true, 4, false)]
@@ -274,7 +276,7 @@ mod tests {
         ] {
             let (mut recorders, verifier) = verify::start(1).unwrap();
             let mut ledger = Ledger::new(0, recorders.pop());
-            reply(&[run], |runs| ledger.late(runs, &expectation(false)));
+            ledger.late([run], &expectation(false));
             assert_eq!(ledger.finish().whole_run.foreign_ids, foreign);
             assert_eq!(verifier.join().unwrap().distinct, u64::from(run.count().get()));
         }

@@ -2,19 +2,26 @@
 //!
 //! Requests leave by a plan that does not wait for replies, and latency counts from when the plan
 //! said to send: a server that stalls cannot hide it. Every ID received can be proved to have come
-//! once.
+//! once. The doors of the server it speaks to are the binary protocol over TCP and UDP, REST and
+//! gRPC.
 #![forbid(unsafe_code)]
 
 mod args;
 mod clock;
+mod grpc;
+mod ids;
 mod intervals;
 mod lanes;
 mod ledger;
 mod plan;
 mod progress;
 mod report;
+mod rest;
 mod run;
+mod schedule;
 mod stats;
+mod stop;
+mod stream;
 mod target;
 mod tcp;
 mod text;
@@ -31,6 +38,8 @@ use args::Args;
 use coreflake_protocol::Request;
 use report::Report;
 use run::RunError;
+use stop::Stop;
+use target::Scheme;
 
 /// An objective was missed, uniqueness or order broke, or nothing was answered.
 const EXIT_FAILED: u8 = 1;
@@ -40,18 +49,22 @@ const EXIT_UNAVAILABLE: u8 = 69;
 
 fn main() -> ExitCode {
     let args = Args::read();
-    let files = token(args.token_file.as_deref())
+    let files = token(args.token_file.as_deref(), args.target.scheme)
         .and_then(|token| Ok((token, json_output(args.json.as_deref())?)));
     let (token, json) = match files {
         Ok(files) => files,
         Err(message) => return fail(&message, EXIT_USAGE),
     };
-    let findings = match run::run(&args, token.as_deref()) {
+    let stop = match Stop::on_interrupt() {
+        Ok(stop) => stop,
+        Err(error) => return fail(&error.to_string(), EXIT_FAILED),
+    };
+    let findings = match run::run(&args, token.as_deref(), &stop) {
         Ok(findings) => findings,
         Err(RunError::Unreachable(message)) => return fail(&message, EXIT_UNAVAILABLE),
         Err(RunError::System(error)) => return fail(&error.to_string(), EXIT_FAILED),
     };
-    let is_unreachable = findings.tally.whole_run.requests == 0 && findings.closing.is_empty();
+    let is_unreachable = findings.tally.whole_run.requests == 0 && findings.answering == 0;
     let report = Report::new(&args, findings);
     if let Err(error) = write(&report, json) {
         return fail(&format!("cannot write the report: {error}"), EXIT_FAILED);
@@ -82,7 +95,7 @@ fn json_output(path: Option<&Path>) -> Result<Json, String> {
 }
 
 /// The token without the line ends around it.
-fn token(path: Option<&Path>) -> Result<Option<Vec<u8>>, String> {
+fn token(path: Option<&Path>, scheme: Scheme) -> Result<Option<Vec<u8>>, String> {
     let Some(path) = path else {
         return Ok(None);
     };
@@ -91,6 +104,9 @@ fn token(path: Option<&Path>) -> Result<Option<Vec<u8>>, String> {
     let token = bytes.trim_ascii().to_vec();
     if token.is_empty() || token.len() > Request::TOKEN_SIZE_MAX {
         return Err(named(format!("a token has 1 to {} bytes", Request::TOKEN_SIZE_MAX)));
+    }
+    if scheme.has_headers() && !token.iter().all(u8::is_ascii_graphic) {
+        return Err(named("a token in a header is made of visible ASCII characters".to_owned()));
     }
     Ok(Some(token))
 }

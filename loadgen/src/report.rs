@@ -69,6 +69,7 @@ pub(crate) struct Report {
     /// Where the first duplicates are, first and last ID.
     pub(crate) duplicate_examples: Vec<String>,
     pub(crate) whole_run: WholeRun,
+    /// None over REST and gRPC.
     pub(crate) lanes: Vec<Lane>,
     /// What makes the numbers less than they seem.
     pub(crate) warnings: Vec<String>,
@@ -109,16 +110,21 @@ pub(crate) struct Findings {
     pub(crate) proof: Option<Proof>,
     /// Length of the measured part.
     pub(crate) measured_ns: u64,
-    /// What the server said of itself on each connection, at the start and at the end.
+    /// The INFO of the server on each connection, at the start and at the end, where there is one.
     pub(crate) opening: Vec<Info>,
     pub(crate) closing: Vec<Info>,
+    /// On how many connections the server answered at the end.
+    pub(crate) answering: usize,
+    /// Whether Ctrl-C ended the run.
+    pub(crate) was_interrupted: bool,
     /// Connections and threads that broke.
     pub(crate) breakages: Vec<String>,
 }
 
 impl Report {
     pub(crate) fn new(args: &Args, findings: Findings) -> Self {
-        let Findings { tally, proof, measured_ns, opening, closing, breakages } = findings;
+        let Findings { tally, proof, measured_ns, opening, closing, breakages, .. } = findings;
+        let was_interrupted = findings.was_interrupted;
         let seconds = measured_ns as f64 / 1e9;
         let per_second = |count: u64| if measured_ns == 0 { 0.0 } else { count as f64 / seconds };
         let proof = proof.as_ref();
@@ -185,7 +191,12 @@ impl Report {
             Objective { objective_us: micros(objective_ns as f64), met }
         });
         report.warn(whole_run.verifier_stalls);
-        report.judge(measured_ns < nanoseconds(args.duration), proof);
+        let is_short = measured_ns < nanoseconds(args.duration);
+        if is_short && was_interrupted {
+            let warning = format!("interrupted: {seconds:.3} s were measured");
+            report.warnings.push(warning);
+        }
+        report.judge(is_short && !was_interrupted, proof);
         report
     }
 
@@ -241,10 +252,12 @@ impl Report {
         }
         if self.order_violations > 0 {
             let violations = self.order_violations;
-            fail(format!("{violations} runs did not begin above the last ID of their connection"));
+            fail(format!(
+                "{violations} runs did not begin above the IDs that their connection had brought"
+            ));
         }
         if let Some(foreign_ids @ 1..) = self.foreign_ids {
-            fail(format!("{foreign_ids} IDs are not of the slot that INFO names"));
+            fail(format!("{foreign_ids} IDs are not of the slot that the server names"));
         }
         if let Some(Objective { objective_us, met: false }) = self.slo_p99 {
             fail(format!("the p99 objective of {objective_us} us was missed"));

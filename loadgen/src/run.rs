@@ -5,19 +5,23 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use coreflake_protocol::Info;
 use crossbeam_channel::bounded;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::args::{Args, Rate};
 use crate::clock::{Clock, nanoseconds};
+use crate::grpc;
 use crate::ledger::Ledger;
 use crate::plan::{Cursor, Plan};
 use crate::progress::{self, Counters};
 use crate::report::Findings;
+use crate::schedule::{Pace, Phases, Schedule};
 use crate::stats::Tally;
-use crate::target::{Connected, LinkSettings};
+use crate::stop::Stop;
+use crate::target::{Connected, LinkSettings, Scheme};
 use crate::verify;
-use crate::worker::{BREAKAGES_MAX, Outcome, Pace, Phases, Worker};
+use crate::worker::{BREAKAGES_MAX, Outcome, Worker};
 
 /// Between the last preparation and the first request, so that every thread is there in time.
 const START_DELAY: Duration = Duration::from_millis(20);
@@ -31,15 +35,17 @@ pub(crate) enum RunError {
     System(io::Error),
 }
 
+/// The connections of one thread.
+enum Hand {
+    Sockets(Vec<Connected>),
+    Grpc(grpc::Hand),
+}
+
 /// Runs the load that `args` describe.
-pub(crate) fn run(args: &Args, token: Option<&[u8]>) -> Result<Findings, RunError> {
+pub(crate) fn run(args: &Args, token: Option<&[u8]>, stop: &Stop) -> Result<Findings, RunError> {
     raise_open_files_limit();
-    let pipeline = usize::try_from(args.pipeline).unwrap_or(usize::MAX);
-    let settings = LinkSettings { count: args.count, pipeline };
-    let connected = args.target.connect(args.connections, args.lane, settings, token);
-    let connected = connected.map_err(RunError::Unreachable)?;
-    let opening = connected.iter().map(|connected| connected.info).collect();
-    let (outcomes, proof) = drive(args, connected).map_err(RunError::System)?;
+    let (hands, opening) = connect(args, token).map_err(RunError::Unreachable)?;
+    let (outcomes, proof) = drive(args, hands, stop).map_err(RunError::System)?;
 
     let warmup_ns = nanoseconds(args.warmup);
     // As long as one thread still had a connection, the others had a plan to follow.
@@ -47,9 +53,11 @@ pub(crate) fn run(args: &Args, token: Option<&[u8]>) -> Result<Findings, RunErro
     let mut tally = Tally::new();
     let mut closing = Vec::new();
     let mut breakages = Vec::new();
+    let mut answering = 0;
     for outcome in outcomes {
         tally.add(&outcome.tally);
         closing.extend(outcome.closing);
+        answering += outcome.answering;
         breakages.extend(outcome.breakages);
         if let Rate::PerSecond(rate) = args.rate {
             let plan = Plan::new(rate, args.connections);
@@ -62,13 +70,39 @@ pub(crate) fn run(args: &Args, token: Option<&[u8]>) -> Result<Findings, RunErro
     }
     breakages.truncate(BREAKAGES_MAX);
     let measured_ns = ended_ns.saturating_sub(warmup_ns);
-    Ok(Findings { tally, proof, measured_ns, opening, closing, breakages })
+    Ok(Findings {
+        tally,
+        proof,
+        measured_ns,
+        opening,
+        closing,
+        answering,
+        was_interrupted: stop.is_requested(),
+        breakages,
+    })
+}
+
+/// Makes the connections. The second part is the INFO of those that have one.
+fn connect(args: &Args, token: Option<&[u8]>) -> Result<(Vec<Hand>, Vec<Info>), String> {
+    let Args { target, connections, count, .. } = args;
+    let pipeline = usize::try_from(args.pipeline).unwrap_or(usize::MAX);
+    let settings = LinkSettings { count: *count, pipeline };
+    let threads = args.thread_count();
+    if target.scheme == Scheme::Grpc {
+        let hands = grpc::connect(target, *connections, threads, settings, token)?;
+        return Ok((hands.into_iter().map(Hand::Grpc).collect(), Vec::new()));
+    }
+    let connected = target.connect(*connections, args.lane, settings, token)?;
+    let opening = connected.iter().filter_map(|connected| connected.info).collect();
+    let hands = deal(connected, threads).into_iter().map(Hand::Sockets);
+    Ok((hands.collect(), opening))
 }
 
 /// Starts the threads, shows their progress and collects what they bring.
 fn drive(
     args: &Args,
-    connected: Vec<Connected>,
+    hands: Vec<Hand>,
+    stop: &Stop,
 ) -> io::Result<(Vec<Outcome>, Option<verify::Proof>)> {
     let threads = args.thread_count();
     let total = args.warmup + args.duration;
@@ -80,7 +114,7 @@ fn drive(
         (Vec::new().into_iter(), None)
     };
     let mut workers = Vec::new();
-    for (thread, connections) in (0..threads).zip(deal(connected, threads)) {
+    for (thread, hand) in (0..threads).zip(hands) {
         let pace = match args.rate {
             Rate::PerSecond(rate) => {
                 Pace::Open(Cursor::new(Plan::new(rate, args.connections), thread, threads))
@@ -89,8 +123,9 @@ fn drive(
         };
         let ledger = Ledger::new(phases.warmup_ns, recorders.next());
         let counters = Arc::new(Counters::default());
-        let worker = Worker::new(connections, pace, phases, ledger, Arc::clone(&counters))?;
-        workers.push((worker, counters));
+        let numbers = (thread..args.connections).step_by(threads as usize).map(u64::from);
+        let schedule = Schedule::new(numbers, pace, phases, stop.clone());
+        workers.push((body(hand, schedule, ledger, Arc::clone(&counters))?, counters));
     }
 
     let clock = Clock::starting_in(START_DELAY);
@@ -100,7 +135,7 @@ fn drive(
     for (number, (worker, counter)) in workers.into_iter().enumerate() {
         let running = running.clone();
         let body = move || {
-            let outcome = worker.run(&clock);
+            let outcome = worker(&clock);
             drop(running);
             outcome
         };
@@ -114,12 +149,30 @@ fn drive(
     Ok((outcomes, verifier.map(join)))
 }
 
+/// What one thread does.
+type Body = Box<dyn FnOnce(&Clock) -> io::Result<Outcome> + Send>;
+
+fn body(
+    hand: Hand,
+    schedule: Schedule,
+    ledger: Ledger,
+    counters: Arc<Counters>,
+) -> io::Result<Body> {
+    Ok(match hand {
+        Hand::Sockets(connections) => {
+            let worker = Worker::new(connections, schedule, ledger, counters)?;
+            Box::new(move |clock| worker.run(clock))
+        }
+        Hand::Grpc(hand) => Box::new(move |clock| hand.run(schedule, ledger, counters, clock)),
+    })
+}
+
 /// Connection `c` goes to thread `c mod threads`, as the plan has it.
-fn deal(connected: Vec<Connected>, threads: u32) -> Vec<Vec<(u64, Connected)>> {
+fn deal(connected: Vec<Connected>, threads: u32) -> Vec<Vec<Connected>> {
     let mut hands: Vec<Vec<_>> = (0..threads).map(|_| Vec::new()).collect();
     let dealt = hands.len();
     for (number, connected) in connected.into_iter().enumerate() {
-        hands[number % dealt].push((number as u64, connected));
+        hands[number % dealt].push(connected);
     }
     hands
 }

@@ -1,6 +1,6 @@
 //! What a run counts, per thread and then added up.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use coreflake_protocol::ErrorCode;
 use hdrhistogram::Histogram;
@@ -11,10 +11,14 @@ const LATENCY_MAX_NS: u64 = 60_000_000_000;
 const SIGNIFICANT_DIGITS: u8 = 3;
 
 /// Why a request brought no ID.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Failure {
     /// The server answered with this error code.
     Refused(u16),
+    /// It answered with this HTTP status and no code that is known.
+    Http(u16),
+    /// It answered with this gRPC status and no code that is known.
+    Grpc(tonic::Code),
     /// No answer came in time.
     Lost,
     /// The reply broke the protocol.
@@ -37,7 +41,7 @@ pub(crate) struct Tally {
     /// Requests answered with IDs.
     pub(crate) requests: u64,
     pub(crate) ids: u64,
-    pub(crate) failures: BTreeMap<Failure, u64>,
+    pub(crate) failures: HashMap<Failure, u64>,
     /// Replies to a request that was given up, or never made.
     pub(crate) unmatched: u64,
     /// Requests whose time came while their connection had no room, and then the run was over.
@@ -58,15 +62,22 @@ pub(crate) struct WholeRun {
     /// IDs received, those of late replies too.
     pub(crate) ids: u64,
     pub(crate) errors: u64,
-    /// Runs of IDs that did not begin above the last ID of their connection.
+    /// Runs of IDs that did not begin above those that had come on their connection before; over
+    /// gRPC, before their request left.
     pub(crate) order_violations: u64,
-    /// IDs of another slot than the one INFO named.
+    /// IDs of another slot than the one the server named.
     pub(crate) foreign_ids: u64,
     /// How often a thread had to wait for the verifier.
     pub(crate) verifier_stalls: u64,
 }
 
 impl Failure {
+    /// The refusal whose code has this name.
+    pub(crate) fn refused(name: &str) -> Option<Self> {
+        let code = ErrorCode::ALL.into_iter().find(|code| code.name() == name)?;
+        Some(Self::Refused(code.wire()))
+    }
+
     /// The server's name for its codes in capitals, ours in small letters.
     pub(crate) fn name(self) -> String {
         match self {
@@ -74,12 +85,26 @@ impl Failure {
                 Some(code) => code.name().to_owned(),
                 None => format!("{number:#06x}"),
             },
+            Self::Http(status) => format!("http_{status}"),
+            Self::Grpc(code) => grpc_name(code),
             Self::Lost => "lost".to_owned(),
             Self::InvalidReply => "invalid_reply".to_owned(),
             Self::WrongCount => "wrong_count".to_owned(),
             Self::ConnectionClosed => "connection_closed".to_owned(),
         }
     }
+}
+
+/// `ResourceExhausted` as `grpc_resource_exhausted`.
+fn grpc_name(code: tonic::Code) -> String {
+    let mut name = "grpc".to_owned();
+    for letter in format!("{code:?}").chars() {
+        if letter.is_ascii_uppercase() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_lowercase());
+    }
+    name
 }
 
 impl Latencies {
@@ -119,7 +144,7 @@ impl Tally {
             attempted: 0,
             requests: 0,
             ids: 0,
-            failures: BTreeMap::new(),
+            failures: HashMap::new(),
             unmatched: 0,
             unsent: 0,
             corrected: Latencies::new(),
@@ -179,6 +204,17 @@ mod tests {
         assert_eq!(Failure::Refused(ErrorCode::Overloaded.wire()).name(), "OVERLOADED");
         assert_eq!(Failure::Refused(0x0999).name(), "0x0999");
         assert_eq!(Failure::Lost.name(), "lost");
+        assert_eq!(Failure::Http(404).name(), "http_404");
+        assert_eq!(Failure::Grpc(tonic::Code::Unavailable).name(), "grpc_unavailable");
+        assert_eq!(Failure::Grpc(tonic::Code::DeadlineExceeded).name(), "grpc_deadline_exceeded");
+    }
+
+    #[test]
+    fn a_code_comes_back_from_its_name() {
+        for code in ErrorCode::ALL {
+            assert_eq!(Failure::refused(code.name()), Some(Failure::Refused(code.wire())));
+        }
+        assert_eq!(Failure::refused("overloaded"), None);
     }
 
     #[test]

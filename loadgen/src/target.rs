@@ -1,4 +1,5 @@
-//! Where the load goes: the address, and a link to it over either transport.
+//! Where the load goes: the address, and a link to it over one of the transports that have sockets
+//! of this program's own. See `grpc` for the other.
 
 use std::fmt;
 use std::io;
@@ -11,21 +12,24 @@ use coreflake_protocol::{Count, ErrorReply, Info};
 
 use crate::clock::Clock;
 use crate::ledger::{Flight, Ledger};
+use crate::rest::HttpLink;
 use crate::tcp::TcpLink;
 use crate::udp::{self, UdpLink};
 
-/// How long a connection may take from its first packet to its INFO reply.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection may take from its first packet to the answer who the server is.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connections made for each one kept, at most, when only those of one lane are wanted: with 64
 /// lanes the chance to miss the lane that often is one in ten million.
 const CONNECTS_PER_KEPT_MAX: u32 = 1_024;
 
-/// A transport.
+/// A door of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scheme {
     Tcp,
     Udp,
+    Http,
+    Grpc,
 }
 
 /// A server's address as given: `tcp://host:port`.
@@ -44,11 +48,11 @@ pub(crate) struct LinkSettings {
     pub(crate) pipeline: usize,
 }
 
-/// A link and what the server said of itself on it.
+/// A link and what the server said of itself on it, where there is INFO.
 #[derive(Debug)]
 pub(crate) struct Connected {
     pub(crate) link: Link,
-    pub(crate) info: Info,
+    pub(crate) info: Option<Info>,
 }
 
 /// A connection or socket.
@@ -56,6 +60,26 @@ pub(crate) struct Connected {
 pub(crate) enum Link {
     Tcp(TcpLink),
     Udp(UdpLink),
+    Http(HttpLink),
+}
+
+impl Scheme {
+    /// Whether a connection stays on one lane of the server and is told which.
+    pub(crate) const fn has_lanes(self) -> bool {
+        matches!(self, Self::Tcp | Self::Udp)
+    }
+
+    /// Whether the token travels in a header, where not every byte is allowed.
+    pub(crate) const fn has_headers(self) -> bool {
+        matches!(self, Self::Http | Self::Grpc)
+    }
+}
+
+impl LinkSettings {
+    /// Whether one ID is asked for: the doors have a method of its own for that.
+    pub(crate) fn is_single(&self) -> bool {
+        self.count == Count::ONE
+    }
 }
 
 impl Target {
@@ -68,32 +92,45 @@ impl Target {
         settings: LinkSettings,
         token: Option<&[u8]>,
     ) -> Result<Vec<Connected>, String> {
-        let unreachable = |error: io::Error| format!("cannot reach {self}: {error}");
-        let addresses = self.authority.to_socket_addrs().map_err(unreachable)?;
+        let (address, first) = self.reach(|address| self.connect_one(address, settings, token))?;
+        std::iter::once(Ok(first))
+            .chain(std::iter::repeat_with(|| self.connect_one(address, settings, token)))
+            .take(usize::try_from(count.saturating_mul(CONNECTS_PER_KEPT_MAX)).unwrap_or(0))
+            // The kernel chooses the lane. Those of another one are closed here, at once.
+            .filter(|connected| match (connected, lane) {
+                (Ok(Connected { info: Some(info), .. }), Some(lane)) => info.lane == lane,
+                _ => true,
+            })
+            .take(usize::try_from(count).unwrap_or(usize::MAX))
+            .collect::<io::Result<Vec<_>>>()
+            .and_then(|links| all_of(links, count, lane))
+            .map_err(|error| self.unreachable(&error))
+    }
+
+    /// The first address of the name that `connect` gets through to, and what it made of it. The
+    /// message of an error names the target.
+    pub(crate) fn reach<T>(
+        &self,
+        mut connect: impl FnMut(SocketAddr) -> io::Result<T>,
+    ) -> Result<(SocketAddr, T), String> {
+        let addresses = self.authority.to_socket_addrs();
         let mut last = io::Error::other("the name has no address");
-        for address in addresses {
-            // The first connection chooses among the addresses of a name; the others follow it.
-            let first = match self.connect_one(address, settings, token) {
-                Ok(first) => first,
-                Err(error) => {
-                    last = error;
-                    continue;
-                }
-            };
-            return std::iter::once(Ok(first))
-                .chain(std::iter::repeat_with(|| self.connect_one(address, settings, token)))
-                .take(usize::try_from(count.saturating_mul(CONNECTS_PER_KEPT_MAX)).unwrap_or(0))
-                // The kernel chooses the lane. Those of another one are closed here, at once.
-                .filter(|connected| match (connected, lane) {
-                    (Ok(connected), Some(lane)) => connected.info.lane == lane,
-                    _ => true,
-                })
-                .take(usize::try_from(count).unwrap_or(usize::MAX))
-                .collect::<io::Result<Vec<_>>>()
-                .and_then(|links| all_of(links, count, lane))
-                .map_err(unreachable);
+        for address in addresses.map_err(|error| self.unreachable(&error))? {
+            match connect(address) {
+                Ok(first) => return Ok((address, first)),
+                Err(error) => last = error,
+            }
         }
-        Err(unreachable(last))
+        Err(self.unreachable(&last))
+    }
+
+    pub(crate) fn unreachable(&self, error: &io::Error) -> String {
+        format!("cannot reach {self}: {error}")
+    }
+
+    /// Host and port as given.
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority
     }
 
     fn connect_one(
@@ -105,12 +142,18 @@ impl Target {
         Ok(match self.scheme {
             Scheme::Tcp => {
                 let (link, info) = TcpLink::connect(address, settings, token, CONNECT_TIMEOUT)?;
-                Connected { link: Link::Tcp(link), info }
+                Connected { link: Link::Tcp(link), info: Some(info) }
             }
             Scheme::Udp => {
                 let (link, info) = UdpLink::connect(address, settings, CONNECT_TIMEOUT)?;
-                Connected { link: Link::Udp(link), info }
+                Connected { link: Link::Udp(link), info: Some(info) }
             }
+            Scheme::Http => {
+                let authority = &self.authority;
+                let link = HttpLink::connect(address, authority, settings, token, CONNECT_TIMEOUT)?;
+                Connected { link: Link::Http(link), info: None }
+            }
+            Scheme::Grpc => return Err(io::Error::other("gRPC has no link of this kind")),
         })
     }
 }
@@ -128,11 +171,13 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let form = "tcp://HOST:PORT or udp://HOST:PORT is expected";
+        let form = "tcp://, udp://, http:// or grpc:// and HOST:PORT is expected";
         let (scheme, authority) = text.split_once("://").ok_or(form)?;
         let scheme = match scheme {
             "tcp" => Scheme::Tcp,
             "udp" => Scheme::Udp,
+            "http" => Scheme::Http,
+            "grpc" => Scheme::Grpc,
             other => return Err(format!("`{other}://` is not supported: {form}")),
         };
         let (host, port) = authority.rsplit_once(':').ok_or(form)?;
@@ -149,6 +194,8 @@ impl fmt::Display for Target {
         let scheme = match self.scheme {
             Scheme::Tcp => "tcp",
             Scheme::Udp => "udp",
+            Scheme::Http => "http",
+            Scheme::Grpc => "grpc",
         };
         write!(f, "{scheme}://{}", self.authority)
     }
@@ -159,6 +206,7 @@ impl Link {
         match self {
             Self::Tcp(link) => link.in_flight(),
             Self::Udp(link) => link.in_flight(),
+            Self::Http(link) => link.in_flight(),
         }
     }
 
@@ -166,6 +214,7 @@ impl Link {
         match self {
             Self::Tcp(link) => link.has_room(),
             Self::Udp(link) => link.has_room(),
+            Self::Http(link) => link.has_room(),
         }
     }
 
@@ -177,6 +226,10 @@ impl Link {
                 Ok(true)
             }
             Self::Udp(link) => link.send(flight),
+            Self::Http(link) => {
+                link.send(flight);
+                Ok(true)
+            }
         }
     }
 
@@ -185,6 +238,7 @@ impl Link {
         match self {
             Self::Tcp(link) => link.flush(),
             Self::Udp(_) => Ok(true),
+            Self::Http(link) => link.flush(),
         }
     }
 
@@ -198,13 +252,14 @@ impl Link {
         match self {
             Self::Tcp(link) => link.receive(scratch, ledger, clock),
             Self::Udp(link) => link.receive(scratch, ledger, clock),
+            Self::Http(link) => link.receive(scratch, ledger, clock),
         }
     }
 
     /// When a request sent now would be lost; `None` where the transport delivers or breaks.
     pub(crate) const fn deadline_ns(&self, flight: Flight) -> Option<u64> {
         match self {
-            Self::Tcp(_) => None,
+            Self::Tcp(_) | Self::Http(_) => None,
             Self::Udp(_) => Some(udp::deadline_ns(flight)),
         }
     }
@@ -212,7 +267,7 @@ impl Link {
     /// Gives up on requests that are out too long. Returns when the next one will be.
     pub(crate) fn expire(&mut self, now_ns: u64, ledger: &mut Ledger) -> Option<u64> {
         match self {
-            Self::Tcp(_) => None,
+            Self::Tcp(_) | Self::Http(_) => None,
             Self::Udp(link) => link.expire(now_ns, ledger),
         }
     }
@@ -222,18 +277,21 @@ impl Link {
         match self {
             Self::Tcp(link) => link.abandon(ledger),
             Self::Udp(link) => link.abandon(ledger),
+            Self::Http(link) => link.abandon(ledger),
         }
     }
 
-    /// Asks for INFO once more, when nothing is measured any longer.
-    pub(crate) fn closing_info(
+    /// Asks who the server is once more, when nothing is measured any longer. Returns its INFO, if
+    /// there is such a thing.
+    pub(crate) fn close(
         &mut self,
         deadline: Instant,
         ledger: &mut Ledger,
-    ) -> io::Result<Info> {
+    ) -> io::Result<Option<Info>> {
         match self {
-            Self::Tcp(link) => link.closing_info(deadline, ledger),
-            Self::Udp(link) => link.closing_info(deadline, ledger),
+            Self::Tcp(link) => link.closing_info(deadline, ledger).map(Some),
+            Self::Udp(link) => link.closing_info(deadline, ledger).map(Some),
+            Self::Http(link) => link.close(deadline, ledger).map(|()| None),
         }
     }
 }
@@ -243,6 +301,7 @@ impl AsFd for Link {
         match self {
             Self::Tcp(link) => link.as_fd(),
             Self::Udp(link) => link.as_fd(),
+            Self::Http(link) => link.as_fd(),
         }
     }
 }
@@ -260,14 +319,19 @@ mod tests {
 
     #[test]
     fn targets_are_read_and_written_alike() {
-        for text in ["tcp://127.0.0.1:4096", "udp://[::1]:1", "tcp://ids.example:65535"] {
+        for text in [
+            "tcp://127.0.0.1:4096",
+            "udp://[::1]:1",
+            "http://127.0.0.1:8080",
+            "grpc://ids.example:65535",
+        ] {
             assert_eq!(
                 text.parse::<Target>().map(|target| target.to_string()),
                 Ok(text.to_owned())
             );
         }
         for text in
-            ["127.0.0.1:4096", "tcp://h", "tcp://:1", "tcp://h:0", "tcp://h:70000", "http://h:1"]
+            ["127.0.0.1:4096", "tcp://h", "tcp://:1", "tcp://h:0", "tcp://h:70000", "https://h:1"]
         {
             assert!(text.parse::<Target>().is_err(), "{text}");
         }

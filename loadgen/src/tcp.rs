@@ -2,7 +2,7 @@
 //! flight are a queue.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -13,11 +13,11 @@ use coreflake_protocol::{ErrorReply, Frame, Info, Kind, Request, Response, Runs}
 use crate::clock::Clock;
 use crate::ledger::{Expectation, Flight, Ledger, Order};
 use crate::stats::Failure;
+use crate::stream::{self, Outbox, READ_SIZE, closed, invalid, is_temporary};
 use crate::target::{LinkSettings, refusal};
 
 /// One read takes at most this many bytes behind the beginning of a frame that an earlier one left.
 pub(crate) const SCRATCH_SIZE: usize = RESPONSE_SIZE_MAX + READ_SIZE;
-const READ_SIZE: usize = 64 * 1024;
 
 /// A connection to the server.
 #[derive(Debug)]
@@ -29,9 +29,7 @@ pub(crate) struct TcpLink {
     /// The oldest first. The last one has the request ID `next_request_id - 1`.
     flights: VecDeque<Flight>,
     next_request_id: u64,
-    /// Requests from `unwritten` on are still to be written.
-    out: Vec<u8>,
-    unwritten: usize,
+    out: Outbox,
     /// The beginning of a reply.
     partial: Vec<u8>,
 }
@@ -54,12 +52,11 @@ impl TcpLink {
             order: Order::default(),
             flights: VecDeque::with_capacity(settings.pipeline),
             next_request_id: 1,
-            out: Vec::new(),
-            unwritten: 0,
+            out: Outbox::default(),
             partial: Vec::new(),
         };
         let info = link.introduce(token, deadline, |_| ())?;
-        link.expected = Some(Expectation::new(&info, settings.count, false));
+        link.expected = Some(Expectation::new((&info).into(), settings.count, false));
         link.stream.set_nonblocking(true)?;
         Ok((link, info))
     }
@@ -75,26 +72,13 @@ impl TcpLink {
     /// Queues a request for [`TcpLink::flush`].
     pub(crate) fn send(&mut self, flight: Flight) {
         let request = Request::Generate { kind: Kind::Snowflake, count: self.settings.count };
-        request.encode(self.take_request_id(), &mut self.out);
+        request.encode(self.take_request_id(), self.out.bytes());
         self.flights.push_back(flight);
     }
 
     /// Writes what is queued, with one call. Returns whether all of it went out.
     pub(crate) fn flush(&mut self) -> io::Result<bool> {
-        if self.unwritten == self.out.len() {
-            return Ok(true);
-        }
-        match self.stream.write(&self.out[self.unwritten..]) {
-            Ok(size) => self.unwritten += size,
-            Err(error) if is_temporary(&error) => {}
-            Err(error) => return Err(error),
-        }
-        let is_done = self.unwritten == self.out.len();
-        if is_done {
-            self.out.clear();
-            self.unwritten = 0;
-        }
-        Ok(is_done)
+        self.out.write(&mut self.stream)
     }
 
     /// Reads once and takes every whole reply.
@@ -140,7 +124,7 @@ impl TcpLink {
         let expected = self.expected;
         self.introduce(None, deadline, |runs| {
             if let Some(expected) = &expected {
-                ledger.late(runs, expected);
+                ledger.late(runs.iter(), expected);
             }
         })
     }
@@ -162,7 +146,7 @@ impl TcpLink {
         self.flights.pop_front();
         match reply {
             Response::Generate(runs) => {
-                ledger.answered(flight, &runs, expected, &mut self.order, received_ns);
+                ledger.answered(flight, runs.iter(), expected, &mut self.order, received_ns);
             }
             Response::Error(ErrorReply { code, .. }) => {
                 ledger.failed(flight, Failure::Refused(code));
@@ -183,12 +167,9 @@ impl TcpLink {
         let first = self.next_request_id;
         for request in token.map(|token| Request::Auth { token }).into_iter().chain([Request::Info])
         {
-            request.encode(self.take_request_id(), &mut self.out);
+            request.encode(self.take_request_id(), self.out.bytes());
         }
-        self.stream.set_write_timeout(Some(left(deadline)?))?;
-        self.stream.write_all(&self.out[self.unwritten..])?;
-        self.out.clear();
-        self.unwritten = 0;
+        self.out.write_all(&mut self.stream, deadline)?;
         loop {
             let bytes = std::mem::take(&mut self.partial);
             let mut rest = bytes.as_slice();
@@ -206,22 +187,8 @@ impl TcpLink {
                 }
             }
             self.partial = rest.to_vec();
-            self.read_more(deadline)?;
+            stream::read_more(&mut self.stream, &mut self.partial, deadline)?;
         }
-    }
-
-    fn read_more(&mut self, deadline: Instant) -> io::Result<()> {
-        self.stream.set_read_timeout(Some(left(deadline)?))?;
-        let held = self.partial.len();
-        self.partial.resize(held + READ_SIZE, 0);
-        let size = match self.stream.read(&mut self.partial[held..]) {
-            Ok(0) => return Err(closed()),
-            Ok(size) => size,
-            Err(error) if is_temporary(&error) => 0,
-            Err(error) => return Err(error),
-        };
-        self.partial.truncate(held + size);
-        Ok(())
     }
 
     const fn take_request_id(&mut self) -> u64 {
@@ -235,26 +202,4 @@ impl AsFd for TcpLink {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
-}
-
-/// The time until `deadline`, or an error when it has passed.
-pub(crate) fn left(deadline: Instant) -> io::Result<Duration> {
-    deadline
-        .checked_duration_since(Instant::now())
-        .filter(|left| !left.is_zero())
-        .ok_or_else(|| io::Error::new(ErrorKind::TimedOut, "no answer in time"))
-}
-
-/// Whether a call on a socket only has to be made again.
-pub(crate) fn is_temporary(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
-}
-
-/// A reply that breaks the protocol.
-pub(crate) fn invalid(cause: impl std::fmt::Display) -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, format!("invalid reply: {cause}"))
-}
-
-fn closed() -> io::Error {
-    io::Error::new(ErrorKind::UnexpectedEof, "the server closed the connection")
 }

@@ -80,6 +80,9 @@ impl Report {
     }
 
     fn lane_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.lanes.is_empty() {
+            return Ok(());
+        }
         writeln!(
             f,
             "\n  slot    lane connections          ids        waits  pool claims  (by the server, \

@@ -15,8 +15,8 @@ use crate::args::PIPELINE_MAX;
 use crate::clock::Clock;
 use crate::ledger::{Expectation, Flight, Ledger, Order};
 use crate::stats::Failure;
+use crate::stream::{invalid, is_temporary, left};
 use crate::target::{LinkSettings, refusal};
-use crate::tcp::{invalid, is_temporary, left};
 
 /// A request without an answer for this long is lost and its place is free.
 const REPLY_TIMEOUT_NS: u64 = 200_000_000;
@@ -84,7 +84,7 @@ impl UdpLink {
             datagram: Vec::with_capacity(DATAGRAM_SIZE_MAX),
         };
         let info = link.ask_info(Instant::now() + timeout, |_| ())?;
-        link.expected = Some(Expectation::new(&info, settings.count, true));
+        link.expected = Some(Expectation::new((&info).into(), settings.count, true));
         link.socket.set_nonblocking(true)?;
         Ok((link, info))
     }
@@ -173,7 +173,7 @@ impl UdpLink {
         let expected = self.expected;
         self.ask_info(deadline, |runs| {
             if let Some(expected) = &expected {
-                ledger.late(runs, expected);
+                ledger.late(runs.iter(), expected);
             }
         })
     }
@@ -200,7 +200,7 @@ impl UdpLink {
             if let Response::Generate(runs) = reply
                 && answer != first
             {
-                ledger.late(&runs, expected);
+                ledger.late(runs.iter(), expected);
             }
             return;
         };
@@ -208,7 +208,7 @@ impl UdpLink {
         self.free.push(index);
         match reply {
             Response::Generate(runs) => {
-                ledger.answered(flight, &runs, expected, &mut self.order, received_ns);
+                ledger.answered(flight, runs.iter(), expected, &mut self.order, received_ns);
             }
             Response::Error(ErrorReply { code, .. }) => {
                 ledger.failed(flight, Failure::Refused(code));

@@ -19,6 +19,8 @@ fn help_names_every_flag() {
     let text = String::from_utf8(output.stdout).unwrap();
     for flag in [
         "--target",
+        "http://",
+        "grpc://",
         "--rate",
         "--connections",
         "--pipeline",
@@ -54,7 +56,10 @@ fn wrong_values_are_usage_errors_that_name_the_flag() {
         "--slo-p99 0",
         "--slo-p99 61s",
         "--target 127.0.0.1:4096",
-        "--target http://127.0.0.1:8080",
+        "--target https://127.0.0.1:8080",
+        "--lane 0 --target http://127.0.0.1:8080",
+        "--lane 0 --target grpc://127.0.0.1:9090",
+        "--token-file /dev/null --target udp://127.0.0.1:4096",
         "--target tcp://127.0.0.1",
         "--token-file /nonexistent/token",
         "--token-file /dev/null",
@@ -73,7 +78,8 @@ fn an_unreachable_target_is_named_with_the_cause() {
     // Bound and dropped again: nobody listens there.
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    for target in [format!("tcp://{tcp}"), format!("udp://{udp}")] {
+    let over_tcp = ["tcp", "http", "grpc"].map(|scheme| format!("{scheme}://{tcp}"));
+    for target in over_tcp.into_iter().chain([format!("udp://{udp}")]) {
         let output = loadgen(&format!("--target {target}"));
         assert_eq!(output.status.code(), Some(69), "{target}");
         let message = stderr(&output);

@@ -1,5 +1,4 @@
 //! A server that follows a script: what it answers to the n-th request is for the test to say.
-#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};

@@ -1,7 +1,13 @@
 //! The load generator against peers that do as a script says: its counts must be exactly what was
 //! done.
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+mod grpc;
+mod grpc_peer;
+mod interrupt;
 mod peer;
+mod rest;
+mod rest_peer;
 
 use std::fs;
 use std::process::Command;
