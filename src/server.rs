@@ -80,7 +80,8 @@ impl Server {
     ///
     /// When the clock cannot be right, the record cannot be used, or the address cannot be had.
     pub fn bind(config: Config) -> Result<Self, StartError> {
-        let Config { layout, slot, plan, listen, udp_allow, tokens, limits, state, ntp } = config;
+        let Config { layout, slot, plan, listen, udp_allow, tokens, limits, state, ntp, .. } =
+            config;
         let ntp = NtpMonitor::new(ntp.servers, ntp.interval)?;
         let now_ms = WallTime::now().unix_ms();
         layout.tick(now_ms)?;

@@ -1,5 +1,5 @@
-//! The gRPC door of coreflake: what the build makes from `idgenerator.proto`, which stands beside this
-//! crate and is all a client in another language needs.
+//! The gRPC door of coreflake: what the build makes from `idgenerator.proto`, which stands beside
+//! this crate and is all a client in another language needs.
 //!
 //! The server implements [`id_generator_server::IdGenerator`]; the load generator calls
 //! [`id_generator_client::IdGeneratorClient`].
