@@ -11,6 +11,9 @@ use crate::config::value::{Entry, Value, shown};
 use crate::config::yaml;
 use crate::limits::{CONFIG_FILE_SIZE_MAX, CONFIG_PROBLEMS_MAX};
 
+/// Bytes of an unknown name for which the nearest known one is looked up.
+const UNKNOWN_SIZE_MAX: usize = 100;
+
 /// A configuration file that was read, right or wrong.
 #[derive(Debug)]
 pub(super) struct ConfigFile {
@@ -112,11 +115,11 @@ impl ConfigFile {
             let of_group = keys::of_group(&name);
             if entries[..index].iter().any(|before| before.key == *key) {
                 self.problem(&[], *place, format!("duplicate key {}", shown(&name)));
-            } else if name == "auth.token" {
+            } else if ["token", "auth.token"].contains(&name.as_str()) {
                 // What stands there is not repeated.
                 let rule = "a token does not belong into this file: put it into a file of its own, \
                             mode 600, and name that one with auth.token_file";
-                self.problem(&["auth.token_file"], *place, format!("auth.token: {rule}"));
+                self.problem(&["auth.token_file"], *place, format!("{name}: {rule}"));
             } else if let Some(known) = keys::named(&name).filter(|_| !key.contains('.')) {
                 self.seen.push((known.name, *place));
                 if let Err(rule) = (known.set)(&mut self.args, value) {
@@ -137,14 +140,17 @@ impl ConfigFile {
                     }
                 }
             } else {
-                let nearest = nearest(&name, key);
-                let hint = if nearest == name {
-                    let (group, key) = nearest.split_once('.').unwrap_or((nearest, ""));
-                    format!("write {key:?} below {group:?}")
-                } else {
-                    format!("did you mean {nearest:?}?")
+                // What is not told needs no search.
+                let told = self.problems.len() < CONFIG_PROBLEMS_MAX;
+                let hint = match told.then(|| nearest(&name, key)).flatten() {
+                    Some(nearest) if nearest == name => {
+                        let (group, key) = nearest.split_once('.').unwrap_or((nearest, ""));
+                        format!(": write {key:?} below {group:?}")
+                    }
+                    Some(nearest) => format!(": did you mean {nearest:?}?"),
+                    None => String::new(),
                 };
-                self.problem(&[], *place, format!("unknown key {}: {hint}", shown(&name)));
+                self.problem(&[], *place, format!("unknown key {}{hint}", shown(&name)));
             }
         }
     }
@@ -157,25 +163,25 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// The name of the key or group that looks most like `name`, or of the key of some group that looks
-/// like `key` alone.
-fn nearest(name: &str, key: &str) -> &'static str {
+/// like `key` alone. A name that is much longer than all of them looks like none.
+fn nearest(name: &str, key: &str) -> Option<&'static str> {
+    if name.len() > UNKNOWN_SIZE_MAX {
+        return None;
+    }
     // Who knows the flag looks for its key.
     let is_flag = |flag: &str| flag.replace('-', "_") == name.replace('-', "_");
     if let Some(key) = KEYS.iter().find(|key| key.flag.is_some_and(is_flag)) {
-        return key.name;
+        return Some(key.name);
     }
     let distance = |known: &'static str| {
         let (group, last) = known.split_once('.').unwrap_or((known, known));
-        let alone = strsim::damerau_levenshtein(key, last);
-        let to_key =
-            strsim::damerau_levenshtein(name, known).min(alone + usize::from(last != known));
+        let alone = strsim::damerau_levenshtein(key, last) + usize::from(last != known);
+        let to_key = strsim::damerau_levenshtein(name, known).min(alone);
         let to_group = strsim::damerau_levenshtein(name, group);
         if to_group < to_key { (to_group, group) } else { (to_key, known) }
     };
-    // Long names are all equally far away.
-    let near = |name: &str| name.len() < 200;
-    let found = KEYS.iter().map(|known| distance(known.name)).min_by_key(|(distance, _)| *distance);
-    found.filter(|_| near(name)).map_or(KEYS[0].name, |(_, known)| known)
+    let known = KEYS.iter().map(|known| distance(known.name));
+    known.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
 }
 
 #[cfg(test)]

@@ -47,9 +47,12 @@ impl Listeners {
         let others = format!("{} can be reached from other hosts", reachable.join(", "));
         let has_tokens = args.auth_token_file.is_some();
         if !reachable.is_empty() {
-            if args.datacenter_id.is_none() || args.worker_id.is_none() {
+            let identity = [("datacenter_id", args.datacenter_id), ("worker_id", args.worker_id)];
+            let missing = identity.into_iter().filter(|(_, number)| number.is_none());
+            let missing: Vec<_> = missing.map(|(name, _)| name).collect();
+            if !missing.is_empty() {
                 problems.push(Problem::of(
-                    &["datacenter_id", "worker_id"],
+                    &missing,
                     format!(
                         "{others}: name the slot with --datacenter-id and --worker-id, which must \
                          be unique among all servers"

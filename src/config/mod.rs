@@ -81,7 +81,15 @@ impl Config {
     pub fn load(args: &ServeArgs, now_ms: u64) -> Result<Self, ConfigError> {
         let Some(path) = &args.config else { return Self::new(args, now_ms) };
         let file = ConfigFile::read(path)?;
-        let result = Self::new(&args.clone().over(file.args.clone()), now_ms);
+        let mut merged = args.clone().over(file.args.clone());
+        // A number that is wrong in the file is one that was given.
+        if file.is_told(&["datacenter_id"]) {
+            merged.datacenter_id.get_or_insert(0);
+        }
+        if file.is_told(&["worker_id"]) {
+            merged.worker_id.get_or_insert(0);
+        }
+        let result = Self::new(&merged, now_ms);
         let mut problems = file.problems.clone();
         let ConfigError { problems: found, state } = match result {
             Ok(config) if problems.is_empty() => return Ok(config),

@@ -165,10 +165,12 @@ fn a_value_of_another_type_or_out_of_range_is_answered_with_what_is_expected() {
 #[test]
 fn a_token_does_not_belong_into_the_file() {
     let scratch = Scratch::new("config-token");
-    for text in ["auth: {token: s3cret}", "auth: {token: [s3cret]}", "auth: s3cret"] {
+    for text in
+        ["auth: {token: s3cret}", "auth: {token: [s3cret]}", "auth: s3cret", "token: s3cret"]
+    {
         let problems = refused_text(&scratch, text);
         assert_eq!(problems.len(), 1, "{problems:?}");
-        assert!(problems[0].contains("auth.token"), "{problems:?}");
+        assert!(problems[0].contains("auth.token_file"), "{problems:?}");
         assert!(!problems[0].contains("s3cret"), "{problems:?}");
     }
     let rule = &refused_text(&scratch, "auth: {token: s3cret}")[0];
@@ -188,7 +190,11 @@ fn every_problem_is_told_at_once() {
     let begins = [
         "1: worker_id 32 is out of range",
         "7: unknown key \"prot\": did you mean \"port\"?",
-        "coreflake: listen 0.0.0.0:0, http 0.0.0.0:8080, grpc 0.0.0.0:8080 can be reached",
+        // The other number was given, though wrong.
+        "coreflake: listen 0.0.0.0:0, http 0.0.0.0:8080, grpc 0.0.0.0:8080 can be reached from \
+         other hosts: name the slot",
+        "coreflake: listen 0.0.0.0:0, http 0.0.0.0:8080, grpc 0.0.0.0:8080 can be reached from \
+         other hosts: require a token",
         "coreflake: listen 0.0.0.0:0 can be reached from other hosts: name the networks",
         "5: http and grpc are both 0.0.0.0:8080: each needs its own",
         "6: epoch 5 is no time in milliseconds",
