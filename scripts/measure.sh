@@ -12,7 +12,8 @@ seconds=${1:?usage: measure.sh SECONDS}
 cargo build --locked --release --workspace --bins
 work=$(mktemp -d -p target)
 work=$PWD/$work
-./target/release/coreflake --listen 127.0.0.1:0 --shards 2 --state-dir "$work/state" >"$work/ready" 2>"$work/log" &
+./target/release/coreflake --listen 127.0.0.1:0 --http 127.0.0.1:0 --grpc 127.0.0.1:0 --shards 2 \
+    --state-dir "$work/state" >"$work/ready" 2>"$work/log" &
 server=$!
 trap 'kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; rm -rf "$work"' EXIT
 for _ in $(seq 100); do

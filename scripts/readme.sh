@@ -17,7 +17,7 @@ for _ in $(seq 300); do
     kill -0 "$server" 2>/dev/null || break
     sleep 0.1
 done
-if ! grep -qE '^ready tcp=127.0.0.1:4096 udp=127.0.0.1:4096 datacenter=0 worker=0 shards=[0-9]+$' \
+if ! grep -qE '^ready tcp=127.0.0.1:4096 udp=127.0.0.1:4096 http=127.0.0.1:8080 grpc=127.0.0.1:50051 datacenter=0 worker=0 shards=[0-9]+$' \
         "$work/ready"; then
     echo "readme: the server is not ready:" >&2
     cat "$work/log" >&2

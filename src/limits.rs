@@ -1,5 +1,6 @@
 //! Every bound of the server, with its unit in its name and the reason for its size.
 
+use core::ops::RangeInclusive;
 use core::time::Duration;
 
 use coreflake_protocol::frame::{HEADER_SIZE, REQUEST_SIZE_MAX, RESPONSE_SIZE_MAX};
@@ -184,6 +185,22 @@ pub(crate) const GATEWAY_WATCH_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Bytes of a token file.
 pub(crate) const TOKEN_FILE_SIZE_MAX: u64 = 64 * 1_024;
+
+/// Bytes of a configuration file: ten times the one that explains every key.
+pub(crate) const CONFIG_FILE_SIZE_MAX: u64 = 64 * 1_024;
+
+/// Problems of one configuration file that are told: more than it has keys.
+pub(crate) const CONFIG_PROBLEMS_MAX: usize = 50;
+
+/// Milliseconds of timestamps reserved ahead: long enough for a slow disk, short enough for a start
+/// after a crash.
+pub(crate) const WINDOW_MS: RangeInclusive<u64> = 100..=600_000;
+
+/// Milliseconds between two questions to the time servers, which want no more of them.
+pub(crate) const NTP_INTERVAL_MS: RangeInclusive<u64> = 100..=3_600_000;
+
+/// Gateway threads: each takes 1/64 of the sequence space from the shards.
+pub(crate) const GATEWAY_THREADS: RangeInclusive<u16> = 1..=8;
 
 /// Tries to be the only one who binds a port at the moment, and the pause between two.
 pub(crate) const CLAIM_ATTEMPTS_MAX: u32 = 200;

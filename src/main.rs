@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use coreflake::args::{Cli, Command};
-use coreflake::commands::{generate, parse, serve, slots};
+use coreflake::commands::{check, generate, parse, serve, slots};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -12,6 +12,7 @@ fn main() -> ExitCode {
     end_on_panic();
     match Cli::read(std::env::args_os()).command {
         Command::Serve(args) => serve::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Parse(args) => parse::run(&args),
         Command::Slots(args) => slots::run(&args),

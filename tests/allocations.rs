@@ -13,6 +13,7 @@ use std::time::Duration;
 use coreflake::args::parse_serve;
 use coreflake::config::Config;
 use coreflake::server::Server;
+use coreflake_engine::sanity::RELEASED_MS;
 use coreflake_protocol::{Count, Kind, Request};
 
 /// Counts every allocation of every thread.
@@ -57,9 +58,10 @@ struct Running {
 impl Running {
     fn start() -> Self {
         let state = format!("{}/allocations-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
-        let args = ["--listen", "127.0.0.1:0", "--shards", "2", "--state-dir", &state];
-        let args = parse_serve(&args);
-        let server = Server::bind(Config::new(&args).unwrap()).unwrap();
+        let any = "127.0.0.1:0";
+        let args = ["--listen", any, "--http", any, "--grpc", any, "--shards", "2"];
+        let args = parse_serve(&[&args[..], &["--state-dir", &state]].concat());
+        let server = Server::bind(Config::new(&args, RELEASED_MS).unwrap()).unwrap();
         let (tcp, udp) = (server.tcp(), server.udp().unwrap());
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let (ready_sender, ready) = mpsc::channel();

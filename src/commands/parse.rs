@@ -4,11 +4,12 @@ use std::io::{self, BufRead, BufWriter, Write};
 use std::process::ExitCode;
 
 use coreflake_protocol::{Id, Layout};
-use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::args::ParseArgs;
-use crate::exit;
+use crate::clock::WallTime;
+use crate::config::layout;
+use crate::{exit, timestamp};
 
 /// Bytes of one line of input; an ID has at most 19.
 const LINE_SIZE_MAX: u64 = 4_096;
@@ -26,11 +27,15 @@ struct Parsed {
 
 /// Takes IDs apart.
 pub fn run(args: &ParseArgs) -> ExitCode {
+    let layout = match layout(args.epoch, WallTime::now().unix_ms()) {
+        Ok(layout) => layout,
+        Err(message) => return exit::fail(exit::USAGE, &message),
+    };
     let mut out = BufWriter::new(io::stdout().lock());
     let result = if args.ids.is_empty() || args.ids == ["-"] {
-        parse_lines(&mut io::stdin().lock(), &mut out)
+        parse_lines(&layout, &mut io::stdin().lock(), &mut out)
     } else {
-        parse_all(&args.ids, &mut out)
+        parse_all(&layout, &args.ids, &mut out)
     };
     match result.and_then(|valid| out.flush().map(|()| valid)) {
         Ok(true) => ExitCode::SUCCESS,
@@ -41,10 +46,10 @@ pub fn run(args: &ParseArgs) -> ExitCode {
     }
 }
 
-fn parse_all(ids: &[String], out: &mut impl Write) -> io::Result<bool> {
+fn parse_all(layout: &Layout, ids: &[String], out: &mut impl Write) -> io::Result<bool> {
     let mut valid = true;
     for text in ids {
-        match parse(text) {
+        match parse(layout, text) {
             Ok(parsed) => print(&parsed, out)?,
             Err(message) => {
                 valid = false;
@@ -55,7 +60,11 @@ fn parse_all(ids: &[String], out: &mut impl Write) -> io::Result<bool> {
     Ok(valid)
 }
 
-fn parse_lines(input: &mut impl BufRead, out: &mut impl Write) -> io::Result<bool> {
+fn parse_lines(
+    layout: &Layout,
+    input: &mut impl BufRead,
+    out: &mut impl Write,
+) -> io::Result<bool> {
     let mut valid = true;
     let mut line = Vec::new();
     for number in 1u64.. {
@@ -72,7 +81,7 @@ fn parse_lines(input: &mut impl BufRead, out: &mut impl Write) -> io::Result<boo
         if text.is_empty() {
             continue;
         }
-        match parse(&text) {
+        match parse(layout, &text) {
             Ok(parsed) => print(&parsed, out)?,
             Err(message) => {
                 valid = false;
@@ -83,7 +92,7 @@ fn parse_lines(input: &mut impl BufRead, out: &mut impl Write) -> io::Result<boo
     Ok(valid)
 }
 
-fn parse(text: &str) -> Result<Parsed, String> {
+fn parse(layout: &Layout, text: &str) -> Result<Parsed, String> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let id = digits.then(|| text.parse().ok()).flatten().and_then(Id::new).ok_or_else(|| {
         format!(
@@ -92,22 +101,15 @@ fn parse(text: &str) -> Result<Parsed, String> {
             Id::MAX
         )
     })?;
-    let parts = Layout::SNOWFLAKE.parse(id);
+    let parts = layout.parse(id);
     Ok(Parsed {
         id: id.get(),
         id_str: id.to_string(),
-        timestamp: timestamp(parts.unix_ms),
+        timestamp: timestamp::rfc3339(parts.unix_ms),
         datacenter_id: parts.datacenter_id,
         worker_id: parts.worker_id,
         sequence: parts.sequence,
     })
-}
-
-/// RFC 3339 in UTC with milliseconds.
-fn timestamp(unix_ms: u64) -> String {
-    // The last tick of the layout lies in 2090, far inside what a timestamp holds.
-    let time = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    time.map_or_else(|| unix_ms.to_string(), |time| format!("{time:.3}"))
 }
 
 fn print(parsed: &Parsed, out: &mut impl Write) -> io::Result<()> {
@@ -121,20 +123,23 @@ mod tests {
 
     #[test]
     fn an_id_comes_apart() {
-        let parsed = parse("1234567890123456789").unwrap();
+        let parsed = parse(&Layout::SNOWFLAKE, "1234567890123456789").unwrap();
         assert_eq!(parsed.timestamp, "2030-04-30T18:12:02.167Z");
         assert_eq!((parsed.datacenter_id, parsed.worker_id, parsed.sequence), (20, 24, 277));
-        assert_eq!(parse("9223372036854775807").unwrap().timestamp, "2090-09-07T15:47:35.551Z");
-        assert_eq!(parse("0").unwrap().timestamp, "2021-01-01T00:00:00.000Z");
+        assert_eq!(
+            parse(&Layout::SNOWFLAKE, "9223372036854775807").unwrap().timestamp,
+            "2090-09-07T15:47:35.551Z"
+        );
+        assert_eq!(parse(&Layout::SNOWFLAKE, "0").unwrap().timestamp, "2021-01-01T00:00:00.000Z");
     }
 
     #[test]
     fn what_is_no_id_is_named() {
         for text in ["", " 1", "+1", "-1", "1e9", "abc", "9223372036854775808", "１２"] {
-            assert!(parse(text).is_err(), "{text}");
+            assert!(parse(&Layout::SNOWFLAKE, text).is_err(), "{text}");
         }
         assert!(
-            parse("x\u{1b}[2J").unwrap_err().contains("\\u{1b}"),
+            parse(&Layout::SNOWFLAKE, "x\u{1b}[2J").unwrap_err().contains("\\u{1b}"),
             "no escape reaches a terminal"
         );
     }
@@ -142,7 +147,7 @@ mod tests {
     #[test]
     fn bad_lines_do_not_stop_the_good_ones() {
         let mut out = Vec::new();
-        let valid = parse_lines(&mut &b"1\nx\n\n2"[..], &mut out).unwrap();
+        let valid = parse_lines(&Layout::SNOWFLAKE, &mut &b"1\nx\n\n2"[..], &mut out).unwrap();
         assert!(!valid);
         assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 2);
     }

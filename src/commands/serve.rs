@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use tracing::warn;
 
 use crate::args::ServeArgs;
+use crate::clock::WallTime;
 use crate::config::Config;
 use crate::control::RunError;
 use crate::server::{Server, StartError};
@@ -13,11 +14,11 @@ use crate::{exit, logging, signals};
 
 /// Serves until SIGTERM or SIGINT.
 pub fn run(args: &ServeArgs) -> ExitCode {
-    logging::start(args.log_format);
-    let config = match Config::new(args) {
+    let config = match Config::load(args, WallTime::now().unix_ms()) {
         Ok(config) => config,
         Err(error) => return exit::fail(exit::CONFIGURATION, &error.to_string()),
     };
+    logging::start(config.log_format);
     raise_open_files_limit();
     let server = match Server::bind(config) {
         Ok(server) => server,

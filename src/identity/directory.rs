@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{Access, FlockOperation, access, flock};
 
 use crate::identity::StoreError;
 use crate::identity::filesystem;
@@ -37,15 +37,7 @@ impl Directory {
             }
         }
         let handle = File::open(path).map_err(of)?;
-        if let Some(name) = filesystem::unfit(&handle).map_err(of)?
-            && !allowed.iter().any(|allowed| allowed == name)
-        {
-            return Err(StoreError(format!(
-                "state-dir {} lies on {name}, which may forget what it has acknowledged: choose \
-                 another directory, or accept that with --allow-state-filesystem {name}",
-                path.display()
-            )));
-        }
+        check_filesystem(path, &handle, allowed)?;
         Ok(Self { path: path.to_owned(), handle })
     }
 
@@ -120,5 +112,45 @@ impl Directory {
         }
         slots.sort_unstable();
         Ok(slots)
+    }
+}
+
+/// Looks whether a directory could be opened, and made if it is missing, without making anything.
+///
+/// # Errors
+///
+/// As [`Directory::open`].
+pub(crate) fn examine(path: &Path, allowed: &[String]) -> Result<(), StoreError> {
+    let of = |error: io::Error| StoreError(format!("state-dir {}: {error}", path.display()));
+    // Where the directory is, or would be made.
+    let mut nearest = path;
+    let metadata = loop {
+        match (fs::metadata(nearest), nearest.parent()) {
+            (Err(error), Some(above)) if error.kind() == io::ErrorKind::NotFound => nearest = above,
+            (result, _) => break result.map_err(of)?,
+        }
+    };
+    if !metadata.is_dir() {
+        let shown = nearest.display();
+        return Err(of(io::Error::other(format!("{shown} is no directory"))));
+    }
+    access(nearest, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| of(error.into()))?;
+    // Who may not read a directory may still make one in it; a record wants to be found again.
+    match File::open(nearest) {
+        Ok(handle) => check_filesystem(path, &handle, allowed),
+        Err(_) if nearest != path => Ok(()),
+        Err(error) => Err(of(error)),
+    }
+}
+
+fn check_filesystem(path: &Path, handle: &File, allowed: &[String]) -> Result<(), StoreError> {
+    let of = |error: io::Error| StoreError(format!("state-dir {}: {error}", path.display()));
+    match filesystem::unfit(handle).map_err(of)? {
+        Some(name) if !allowed.iter().any(|allowed| allowed == name) => Err(StoreError(format!(
+            "state-dir {} lies on {name}, which may forget what it has acknowledged: choose another \
+             directory, or accept that with --allow-state-filesystem {name}",
+            path.display()
+        ))),
+        _ => Ok(()),
     }
 }

@@ -1,7 +1,7 @@
 //! Where the windows of a slot come from: the record of the slot, and who may write it.
 
 mod block;
-mod directory;
+pub(crate) mod directory;
 pub(crate) mod file;
 pub(crate) mod filesystem;
 pub(crate) mod host;

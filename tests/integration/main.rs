@@ -7,6 +7,7 @@ mod auth;
 mod cli;
 mod client;
 mod common;
+mod config;
 mod connections;
 mod deadlines;
 mod lanes;

@@ -9,7 +9,8 @@ use crate::common::{Peer, Server, coreflake, feed, free_port, run};
 fn the_ready_line_has_its_exact_form_and_no_other_line_follows() {
     let server = Server::start(&["--datacenter-id", "3", "--worker-id", "31", "--shards", "2"]);
     let (tcp, udp) = (server.tcp, server.udp());
-    let expected = format!("ready tcp={tcp} udp={udp} datacenter=3 worker=31 shards=2");
+    let doors = format!("tcp={tcp} udp={udp} http={} grpc={}", server.http(), server.grpc());
+    let expected = format!("ready {doors} datacenter=3 worker=31 shards=2");
     assert_eq!(server.ready_line(), expected);
     assert_eq!((tcp.ip().to_string().as_str(), tcp), ("127.0.0.1", udp));
     Peer::connect(tcp).generate(1);
@@ -17,6 +18,14 @@ fn the_ready_line_has_its_exact_form_and_no_other_line_follows() {
     let ended = server.wait();
     ended.assert_clean();
     assert_eq!(ended.stdout, [expected]);
+}
+
+#[test]
+fn a_door_that_is_off_is_not_on_the_line() {
+    let server = Server::start(&["--http", "none", "--grpc", "none", "--udp-allow", "none"]);
+    let expected = format!("ready tcp={} datacenter=0 worker=0 shards=1", server.tcp);
+    assert_eq!(server.ready_line(), expected);
+    server.stop();
 }
 
 #[test]
@@ -93,7 +102,7 @@ fn ids_out_of_range_are_configuration_errors_with_key_value_and_range() {
         "0 to 31",
     ]);
     run(&["serve", "--shards", "0"]).assert_code(78).assert_says(&["shards", "0"]);
-    run(&["serve", "--shards", "1025"]).assert_code(78).assert_says(&["shards", "1025", "1024"]);
+    run(&["serve", "--shards", "1025"]).assert_code(78).assert_says(&["shards", "1025", "960"]);
 }
 
 #[test]

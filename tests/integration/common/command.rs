@@ -17,15 +17,14 @@ pub(crate) struct Finished {
     pub(crate) stderr: String,
 }
 
-/// The command under test with an environment that says nothing, but for a state directory that
-/// nobody else has.
+/// The command under test with an environment that says nothing, but for a state directory and
+/// ports that nobody else has.
 pub(crate) fn coreflake() -> Command {
     static COMMANDS: AtomicU32 = AtomicU32::new(0);
     let number = COMMANDS.fetch_add(1, Ordering::Relaxed);
     let state = format!("state-{}-{number}", std::process::id());
     let mut command = Command::new(env!("CARGO_BIN_EXE_coreflake"));
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    // Servers that run side by side must not want the same ports.
     command.env("COREFLAKE_HTTP", "127.0.0.1:0").env("COREFLAKE_GRPC", "127.0.0.1:0");
     command.env(STATE, Path::new(env!("CARGO_TARGET_TMPDIR")).join(state));
     command

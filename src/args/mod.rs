@@ -1,0 +1,194 @@
+//! The command line.
+
+mod serve;
+mod value;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use self::serve::{ServeArgs, StateArgs};
+pub use self::value::{Listener, LogFormat, UdpAllow};
+pub(crate) use self::value::{POOL_SHARE_RULE, network, pool_share};
+use crate::limits::WINDOW_MS;
+
+/// A distributed unique-ID service: 64-bit, time-ordered IDs without coordination.
+///
+/// Without a command it serves: `coreflake --shards 4` is `coreflake serve --shards 4`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "coreflake",
+    version,
+    after_help = "Serving is set up with --config, --listen, --shards, --worker-id and more: see \
+                  `coreflake serve --help`."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+impl Cli {
+    /// Reads a command line, with the name of the program first. Ends the process when there is
+    /// nothing to do: 0 after `--help` and `--version`, 2 when it makes no sense.
+    pub fn read(args: impl IntoIterator<Item = OsString>) -> Self {
+        Self::parse_from(with_command(args))
+    }
+}
+
+/// Puts `serve` where no command stands.
+fn with_command(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut args: Vec<_> = args.into_iter().collect();
+    let about_all = ["-h", "--help", "-V", "--version"];
+    let serves = args.get(1).is_none_or(|first| {
+        let flag = first.as_encoded_bytes().starts_with(b"-");
+        flag && !about_all.iter().any(|known| first == known)
+    });
+    if serves {
+        args.insert(1.min(args.len()), "serve".into());
+    }
+    args
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve IDs over TCP and UDP (the default)
+    Serve(ServeArgs),
+    /// Check what a server would be told, and name every problem; takes the flags of serve
+    Check(ServeArgs),
+    /// Fetch IDs from a server and print one a line
+    Generate(GenerateArgs),
+    /// Take IDs apart, offline, and print one JSON object a line
+    Parse(ParseArgs),
+    /// Look at the records of slots in a state directory, and repair them
+    Slots(SlotsArgs),
+}
+
+/// What to do with records.
+#[derive(Debug, Args)]
+pub struct SlotsArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: SlotsCommand,
+}
+
+/// What to do with records.
+#[derive(Debug, Subcommand)]
+pub enum SlotsCommand {
+    /// Print the records in a state directory
+    Show(StateArgs),
+    /// Take over a record that was copied or lost: its slot begins anew behind now
+    ///
+    /// Only when nobody else uses the slot any more: IDs that another server issues from the
+    /// original of a copied record come twice.
+    Adopt(SlotArgs),
+    /// Take a slot out of use for ever: its bound is raised to the end of the layout
+    Retire(SlotArgs),
+}
+
+/// A slot in a state directory.
+#[derive(Debug, Args)]
+pub struct SlotArgs {
+    /// Datacenter part of the slot, 0 to 31
+    #[arg(long, value_name = "N", env = "COREFLAKE_DATACENTER_ID")]
+    pub datacenter_id: u64,
+
+    /// Worker part of the slot, 0 to 31
+    #[arg(long, value_name = "N", env = "COREFLAKE_WORKER_ID")]
+    pub worker_id: u64,
+
+    /// The directory, as for serve.
+    #[command(flatten)]
+    pub state: StateArgs,
+
+    /// Milliseconds that the server which last had the slot reserved ahead
+    #[arg(long, value_name = "N", default_value_t = 3_000,
+          value_parser = clap::value_parser!(u64).range(WINDOW_MS))]
+    pub window_ms: u64,
+}
+
+/// Which IDs to fetch.
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    /// The server
+    #[arg(long, value_name = "A:P", default_value = "127.0.0.1:4096", env = "COREFLAKE_SERVER")]
+    pub server: String,
+
+    /// Use UDP instead of TCP
+    #[arg(long)]
+    pub udp: bool,
+
+    /// The kind of ID
+    #[arg(long, value_enum, default_value_t = KindArg::Snowflake)]
+    pub kind: KindArg,
+
+    /// How many
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000_000))]
+    pub count: u32,
+
+    /// Show the first token of this file (TCP)
+    #[arg(long, value_name = "FILE", env = "COREFLAKE_TOKEN_FILE", conflicts_with = "udp")]
+    pub token_file: Option<PathBuf>,
+}
+
+/// The kind of ID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KindArg {
+    /// 64-bit: time, datacenter, worker, sequence
+    Snowflake,
+}
+
+/// Which IDs to take apart.
+#[derive(Debug, Args)]
+pub struct ParseArgs {
+    /// IDs in decimal; without any, or for `-`, they are read from standard input, one a line
+    #[arg(value_name = "ID")]
+    pub ids: Vec<String>,
+
+    /// When their timestamps begin, in Unix milliseconds [default: 1609459200000]
+    #[arg(long, value_name = "MS", env = "COREFLAKE_EPOCH")]
+    pub epoch: Option<u64>,
+}
+
+/// The arguments of `serve` in `args`.
+///
+/// # Panics
+///
+/// When they are not valid: for tests.
+pub fn parse_serve(args: &[&str]) -> ServeArgs {
+    let all = ["coreflake"].iter().chain(args).map(OsString::from);
+    match Cli::try_parse_from(with_command(all)) {
+        Ok(Cli { command: Command::Serve(serve) }) => serve,
+        Ok(other) => panic!("not serve: {other:?}"),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_is_what_is_meant_when_nothing_is_said() {
+        let with = |line: &str| {
+            let args = with_command(line.split_whitespace().map(OsString::from));
+            args.join(&OsString::from(" ")).into_string().unwrap()
+        };
+        assert_eq!(with("coreflake"), "coreflake serve");
+        assert_eq!(with("coreflake --shards 2"), "coreflake serve --shards 2");
+        for line in ["coreflake parse 1", "coreflake --help", "coreflake -V", "coreflake nonsense"]
+        {
+            assert_eq!(with(line), line);
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Every key of the configuration file, once.
+
+use core::fmt::Display;
+use core::net::Ipv4Addr;
+use core::ops::RangeInclusive;
+use std::net::SocketAddr;
+
+use coreflake_protocol::Layout;
+
+use crate::args::{Listener, LogFormat, POOL_SHARE_RULE, ServeArgs, UdpAllow, network, pool_share};
+use crate::config::value::Value;
+use crate::identity::filesystem::unfit_names;
+use crate::limits::{GATEWAY_THREADS, NTP_INTERVAL_MS, WINDOW_MS};
+
+/// A key of the configuration file.
+pub(super) struct Key {
+    /// Its name, with a dot behind the name of its group.
+    pub(super) name: &'static str,
+    /// The flag that sets the same.
+    pub(super) flag: Option<&'static str>,
+    /// Whether it is set.
+    pub(super) is_set: fn(&ServeArgs) -> bool,
+    /// Sets it, or says what is wrong, without the name.
+    pub(super) set: fn(&mut ServeArgs, &Value) -> Result<(), String>,
+}
+
+macro_rules! key {
+    ($name:literal, $flag:expr, $($field:ident).+, $read:expr) => {
+        Key {
+            name: $name,
+            flag: $flag,
+            is_set: |args| args.$($field).+.is_some(),
+            set: |args, value| {
+                args.$($field).+ = Some($read(value)?);
+                Ok(())
+            },
+        }
+    };
+}
+
+/// All keys, in the order in which they are explained.
+pub(super) const KEYS: &[Key] = &[
+    key!("datacenter_id", Some("datacenter-id"), datacenter_id, |value: &Value| {
+        value.number(&(0..=Layout::SNOWFLAKE.datacenter_id_max()))
+    }),
+    key!("worker_id", Some("worker-id"), worker_id, |value: &Value| {
+        value.number(&(0..=Layout::SNOWFLAKE.worker_id_max()))
+    }),
+    key!("epoch", Some("epoch"), state.epoch, |value: &Value| value.number(&(0..=u64::MAX))),
+    key!("port", None, http, |value: &Value| {
+        let port = value.number(&(0..=u16::MAX))?;
+        Ok::<_, String>(Listener::At((Ipv4Addr::LOCALHOST, port).into()))
+    }),
+    key!("shards", Some("shards"), shards, |value: &Value| value.number(&(1..=u16::MAX))),
+    key!("listen", Some("listen"), listen, |value: &Value| {
+        value.text::<SocketAddr>("an address such as 127.0.0.1:4096")
+    }),
+    key!("http", Some("http"), http, |value: &Value| {
+        value.text("an address such as 127.0.0.1:8080, or none,")
+    }),
+    key!("grpc", Some("grpc"), grpc, |value: &Value| {
+        value.text("an address such as 127.0.0.1:50051, or none,")
+    }),
+    key!("insecure", Some("insecure"), insecure, Value::truth),
+    key!("state_dir", Some("state-dir"), state.state_dir, Value::path),
+    key!(
+        "allow_state_filesystem",
+        Some("allow-state-filesystem"),
+        state.allow_state_filesystem,
+        filesystems
+    ),
+    key!("window_ms", Some("window-ms"), window_ms, |value: &Value| value.number(&WINDOW_MS)),
+    key!("accept_clock", Some("accept-clock"), accept_clock, Value::truth),
+    key!("log_format", Some("log-format"), log_format, |value: &Value| {
+        value.text_with("text or json", |text| match text {
+            "text" => Some(LogFormat::Text),
+            "json" => Some(LogFormat::Json),
+            _ => None,
+        })
+    }),
+    key!("auth.token_file", Some("auth-token-file"), auth_token_file, Value::path),
+    key!("udp.allow", Some("udp-allow"), udp_allow, networks),
+    key!("gateway.threads", Some("gateway-threads"), gateway_threads, |value: &Value| {
+        value.number(&GATEWAY_THREADS)
+    }),
+    key!("sequence.pool_share", Some("pool-share"), pool_share, |value: &Value| {
+        match value {
+            // Numbers are shown with the fewest digits that mean the same: as they were written.
+            Value::Integer(_) | Value::Decimal(_) => pool_share(&value.to_string()).ok(),
+            _ => None,
+        }
+        .ok_or_else(|| value.instead_of(POOL_SHARE_RULE))
+    }),
+    key!("ntp.servers", Some("ntp-server"), ntp_server, |value: &Value| {
+        value.list("host or host:port", |text| text.parse().ok())
+    }),
+    key!("ntp.interval_ms", Some("ntp-interval-ms"), ntp_interval_ms, |value: &Value| {
+        value.number(&NTP_INTERVAL_MS)
+    }),
+    key!("limits.max_connections", Some("max-connections"), max_connections, |value: &Value| {
+        value.number(&positive(u32::MAX))
+    }),
+    key!(
+        "limits.max_connections_per_ip",
+        Some("max-connections-per-ip"),
+        max_connections_per_ip,
+        |value: &Value| value.number(&positive(u32::MAX))
+    ),
+    key!(
+        "limits.max_gateway_connections",
+        Some("max-gateway-connections"),
+        max_gateway_connections,
+        |value: &Value| value.number(&positive(u32::MAX))
+    ),
+    key!("limits.max_udp_rate", Some("max-udp-rate"), max_udp_rate, |value: &Value| {
+        value.number(&positive(u64::MAX))
+    }),
+    key!(
+        "limits.max_udp_source_rate",
+        Some("max-udp-source-rate"),
+        max_udp_source_rate,
+        |value: &Value| value.number(&positive(u64::MAX))
+    ),
+];
+
+/// The key with this name.
+pub(super) fn named(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// The keys of a group.
+pub(super) fn of_group(group: &str) -> Vec<&'static str> {
+    let names = KEYS.iter().map(|key| key.name);
+    names.filter(|name| name.split_once('.').is_some_and(|(of, _)| of == group)).collect()
+}
+
+fn positive<T: From<u8> + Display>(max: T) -> RangeInclusive<T> {
+    T::from(1)..=max
+}
+
+fn filesystems(value: &Value) -> Result<Vec<String>, String> {
+    let names: Vec<_> = unfit_names().collect();
+    let expected = format!("one of {}", names.join(", "));
+    value.list(&expected, |text| names.contains(&text).then(|| text.to_owned()))
+}
+
+fn networks(value: &Value) -> Result<UdpAllow, String> {
+    match value {
+        Value::Text(text) if text == "none" => Ok(UdpAllow::None),
+        Value::List(items) if !items.is_empty() => {
+            let expected = "a network such as 10.0.0.0/8 or fd00::/8";
+            value.list(expected, |text| network(text).ok()).map(UdpAllow::Networks)
+        }
+        other => Err(other.instead_of("a list of networks, or none,")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::args::Cli;
+
+    /// The flags of `serve` that are no settings.
+    const NO_SETTINGS: [&str; 2] = ["help", "config"];
+
+    #[test]
+    fn every_key_but_the_port_has_a_flag_and_every_flag_a_key() {
+        let command = Cli::command();
+        let serve = command.find_subcommand("serve").unwrap();
+        let mut flags: Vec<_> = serve.get_arguments().filter_map(|arg| arg.get_long()).collect();
+        flags.retain(|flag| !NO_SETTINGS.contains(flag));
+        let mut of_keys: Vec<_> = KEYS.iter().filter_map(|key| key.flag).collect();
+        flags.sort_unstable();
+        of_keys.sort_unstable();
+        assert_eq!(flags, of_keys);
+        let without: Vec<_> = KEYS.iter().filter(|key| key.flag.is_none()).collect();
+        assert_eq!(without.iter().map(|key| key.name).collect::<Vec<_>>(), ["port"]);
+        for arg in serve.get_arguments().filter(|arg| arg.get_long() != Some("help")) {
+            let flag = arg.get_long().unwrap();
+            let variable = format!("COREFLAKE_{}", flag.replace('-', "_").to_uppercase());
+            assert_eq!(arg.get_env().unwrap().to_str(), Some(variable.as_str()));
+        }
+    }
+
+    #[test]
+    fn every_key_is_in_the_file_that_explains_them_and_in_the_table() {
+        let explained = include_str!("../../config/coreflake.yaml");
+        let table = include_str!("../../docs/configuration.md");
+        for key in KEYS {
+            let last = key.name.split_once('.').map_or(key.name, |(_, last)| last);
+            let is_key = |line: &str| line.trim_start_matches(['#', ' ']).starts_with(last);
+            assert!(explained.lines().any(is_key), "{}", key.name);
+            let flag = key.flag.map(|flag| format!("`--{flag}")).unwrap_or_default();
+            let row = format!("| `{}` | {flag}", key.name);
+            assert!(table.lines().any(|line| line.starts_with(&row)), "{row}");
+        }
+        let rows = table.lines().filter(|line| line.starts_with("| `")).count();
+        assert_eq!(rows, KEYS.len());
+    }
+
+    #[test]
+    fn a_share_may_be_a_whole_number() {
+        let set = |value| {
+            let mut args = ServeArgs::default();
+            (named("sequence.pool_share").unwrap().set)(&mut args, &value).map(|()| args.pool_share)
+        };
+        assert_eq!(set(Value::Decimal(0.75)), Ok(coreflake_engine::PoolShare::new(750)));
+        assert_eq!(set(Value::Integer(0)), Ok(coreflake_engine::PoolShare::new(0)));
+        for wrong in [Value::Decimal(0.7501), Value::Decimal(1e-9), Value::Decimal(f64::NAN)] {
+            assert!(set(wrong).unwrap_err().ends_with("at most three decimals is expected"));
+        }
+        assert!(set(Value::Text("0.5".into())).is_err() && set(Value::Integer(-1)).is_err());
+    }
+}

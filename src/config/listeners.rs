@@ -1,0 +1,111 @@
+//! Where a server listens, and what it must say for itself when others can reach it.
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddr;
+
+use crate::args::{Listener, ServeArgs};
+use crate::config::problem::Problem;
+
+const LISTEN: SocketAddr = local(4_096);
+const HTTP: SocketAddr = local(8_080);
+const GRPC: SocketAddr = local(50_051);
+
+/// Where a server listens.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Listeners {
+    pub(super) listen: SocketAddr,
+    pub(super) http: Option<SocketAddr>,
+    pub(super) grpc: Option<SocketAddr>,
+}
+
+impl Listeners {
+    pub(super) fn of(args: &ServeArgs) -> Self {
+        Self {
+            listen: args.listen.unwrap_or(LISTEN),
+            http: args.http.unwrap_or(Listener::At(HTTP)).address(),
+            grpc: args.grpc.unwrap_or(Listener::At(GRPC)).address(),
+        }
+    }
+
+    /// Whether REST or gRPC is on.
+    pub(super) const fn has_gateway(&self) -> bool {
+        self.http.is_some() || self.grpc.is_some()
+    }
+
+    fn all(&self) -> Vec<(&'static str, SocketAddr)> {
+        let all = [("listen", Some(self.listen)), ("http", self.http), ("grpc", self.grpc)];
+        all.into_iter().filter_map(|(name, address)| Some((name, address?))).collect()
+    }
+
+    /// What is wrong with them, given the other settings.
+    pub(super) fn problems(&self, args: &ServeArgs) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let all = self.all();
+        let reachable = all.iter().filter(|(_, address)| !is_loopback(address));
+        let reachable: Vec<_> =
+            reachable.map(|(name, address)| format!("{name} {address}")).collect();
+        let others = format!("{} can be reached from other hosts", reachable.join(", "));
+        let has_tokens = args.auth_token_file.is_some();
+        if !reachable.is_empty() {
+            let identity = [("datacenter_id", args.datacenter_id), ("worker_id", args.worker_id)];
+            let missing = identity.into_iter().filter(|(_, number)| number.is_none());
+            let missing: Vec<_> = missing.map(|(name, _)| name).collect();
+            if !missing.is_empty() {
+                problems.push(Problem::of(
+                    &missing,
+                    format!(
+                        "{others}: name the slot with --datacenter-id and --worker-id, which must \
+                         be unique among all servers"
+                    ),
+                ));
+            }
+            if !has_tokens && !args.insecure.unwrap_or(false) {
+                problems.push(Problem::of(
+                    &["auth.token_file", "insecure"],
+                    format!(
+                        "{others}: require a token with --auth-token-file, or allow everybody with \
+                         --insecure"
+                    ),
+                ));
+            }
+        }
+        if args.udp_allow.is_none() {
+            let listen = self.listen;
+            let why = if !is_loopback(&listen) {
+                Some(format!("listen {listen} can be reached from other hosts"))
+            } else if has_tokens {
+                Some("auth-token-file: a datagram carries no token".to_owned())
+            } else {
+                None
+            };
+            problems.extend(why.map(|why| {
+                Problem::of(
+                    &["udp.allow"],
+                    format!(
+                        "{why}: name the networks whose datagrams are answered with --udp-allow, \
+                         or switch UDP off with --udp-allow none"
+                    ),
+                )
+            }));
+        }
+        for (index, (name, address)) in all.iter().enumerate() {
+            for (other, other_address) in &all[index + 1..] {
+                if address == other_address && address.port() != 0 {
+                    problems.push(Problem::of(
+                        &[other, name],
+                        format!("{name} and {other} are both {address}: each needs its own"),
+                    ));
+                }
+            }
+        }
+        problems
+    }
+}
+
+const fn local(port: u16) -> SocketAddr {
+    SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
+}
+
+fn is_loopback(address: &SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}

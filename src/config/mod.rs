@@ -1,0 +1,238 @@
+//! What a server is told, checked: values that came through here cannot be wrong.
+//!
+//! Flags and environment lie over the configuration file, and that over the defaults.
+
+mod file;
+mod keys;
+mod listeners;
+mod problem;
+mod state;
+mod value;
+mod yaml;
+
+use core::time::Duration;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use coreflake_engine::{PlanError, PoolShare, SequencePlan};
+use coreflake_protocol::{Layout, Slot};
+use ipnet::IpNet;
+
+use self::file::ConfigFile;
+use self::listeners::Listeners;
+pub use self::problem::ConfigError;
+use self::problem::Problem;
+pub use self::state::{StateConfig, state_directory};
+use crate::args::{LogFormat, ServeArgs, UdpAllow};
+use crate::auth::Tokens;
+use crate::limits::Limits;
+use crate::ntp::{NtpMonitor, ServerName};
+
+/// The configuration of a server.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How IDs are laid out.
+    pub layout: Layout,
+    /// The slot whose IDs are issued.
+    pub slot: Slot,
+    /// How the sequence space is shared: one lane per shard and one per gateway thread.
+    pub plan: SequencePlan,
+    /// Where TCP and UDP listen.
+    pub listen: SocketAddr,
+    /// Where REST listens, if it does.
+    pub http: Option<SocketAddr>,
+    /// Where gRPC listens, if it does.
+    pub grpc: Option<SocketAddr>,
+    /// Threads that serve REST and gRPC, if one of them listens.
+    pub gateway_threads: u16,
+    /// Networks whose datagrams are answered; without any, UDP is off.
+    pub udp_allow: Vec<IpNet>,
+    /// Tokens of which a peer must show one.
+    pub tokens: Option<Arc<Tokens>>,
+    /// Bounds set by the operator.
+    pub limits: Limits,
+    /// Where the record of the slot lives.
+    pub state: StateConfig,
+    /// Whom the clock is compared with.
+    pub ntp: NtpConfig,
+    /// How log lines look.
+    pub log_format: LogFormat,
+}
+
+/// Whom the clock is compared with.
+#[derive(Clone, Debug)]
+pub struct NtpConfig {
+    /// Up to three time servers.
+    pub servers: Vec<ServerName>,
+    /// From one comparison to the next.
+    pub interval: Duration,
+}
+
+/// 2000-01-01T00:00:00Z in Unix milliseconds. A smaller number counts seconds, most likely.
+const EPOCH_MS_MIN: u64 = 946_684_800_000;
+
+impl Config {
+    /// Puts the settings of flags and environment over those of the file that they name, if they
+    /// name one, and checks all. `now_ms` is the time in Unix milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// All problems at once, each with key, value and rule, and with its line in the file.
+    pub fn load(args: &ServeArgs, now_ms: u64) -> Result<Self, ConfigError> {
+        let Some(path) = &args.config else { return Self::new(args, now_ms) };
+        let file = ConfigFile::read(path)?;
+        let mut merged = args.clone().over(file.args.clone());
+        // A number that is wrong in the file is one that was given.
+        if file.is_told(&["datacenter_id"]) {
+            merged.datacenter_id.get_or_insert(0);
+        }
+        if file.is_told(&["worker_id"]) {
+            merged.worker_id.get_or_insert(0);
+        }
+        let result = Self::new(&merged, now_ms);
+        let mut problems = file.problems.clone();
+        let ConfigError { problems: found, state } = match result {
+            Ok(config) if problems.is_empty() => return Ok(config),
+            Ok(config) => ConfigError { problems: Vec::new(), state: Some(config.state) },
+            Err(error) => error,
+        };
+        // What is wrong in the file is missing in what was checked: that is told already.
+        for Problem { keys, text } in found.into_iter().filter(|found| !file.is_told(&found.keys)) {
+            let from_file = keys.iter().find_map(|key| {
+                let by_flag = keys::named(key).is_some_and(|key| (key.is_set)(args));
+                if by_flag { None } else { file.origin(key) }
+            });
+            let text = from_file.map_or_else(|| text.clone(), |at| format!("{at}: {text}"));
+            problems.push(Problem { keys, text });
+        }
+        let state = state.filter(|_| !file.is_told(&["state_dir", "allow_state_filesystem"]));
+        Err(ConfigError { problems, state })
+    }
+
+    /// Supplies defaults for what is missing in `args`, and checks everything. `now_ms` is the time
+    /// in Unix milliseconds. A file that is named in `args` is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// All problems at once, each with key, value and rule.
+    pub fn new(args: &ServeArgs, now_ms: u64) -> Result<Self, ConfigError> {
+        let mut problems = Vec::new();
+        let listeners = Listeners::of(args);
+        problems.extend(listeners.problems(args));
+        let mut problem = |keys: &[&'static str], text| problems.push(Problem::of(keys, text));
+
+        let layout = layout(args.state.epoch, now_ms).map_err(|text| problem(&["epoch"], text));
+        let widths = layout.unwrap_or(Layout::SNOWFLAKE);
+        let slot = widths
+            .slot(args.datacenter_id.unwrap_or(0), args.worker_id.unwrap_or(0))
+            .map_err(|error| problem(&[error.field], error.to_string()));
+        let shards = args.shards.unwrap_or_else(default_shards);
+        let gateway_threads = args.gateway_threads.unwrap_or(1);
+        let gateways = if listeners.has_gateway() { gateway_threads } else { 0 };
+        let pool_share = args.pool_share.unwrap_or(PoolShare::DEFAULT);
+        let plan = SequencePlan::new(widths.sequence_space(), shards, gateways, pool_share)
+            .map_err(|error| match error {
+                PlanError::TooManyGateways { .. } => problem(
+                    &["gateway.threads", "sequence.pool_share"],
+                    format!("gateway-threads {gateways}: {error} at this pool-share"),
+                ),
+                _ => problem(&["shards"], format!("shards {shards}: {error}")),
+            });
+        let tokens = match &args.auth_token_file {
+            Some(path) => Tokens::read(path)
+                .map(|tokens| Some(Arc::new(tokens)))
+                .map_err(|error| problem(&["auth.token_file"], format!("auth-token-file {error}"))),
+            None => Ok(None),
+        };
+        let udp_allow = match &args.udp_allow {
+            Some(UdpAllow::None) => Vec::new(),
+            Some(UdpAllow::Networks(networks)) => networks.clone(),
+            None => loopback_networks(),
+        };
+        let servers = args.ntp_server.clone().unwrap_or_default();
+        if let Err(error) = NtpMonitor::new(servers.clone(), Duration::ZERO) {
+            problem(&["ntp.servers"], format!("ntp-server: {error}"));
+        }
+        let state = StateConfig::of(args).map_err(|text| problem(&["state_dir"], text));
+        match (layout, slot, plan, tokens, state) {
+            (Ok(layout), Ok(slot), Ok(plan), Ok(tokens), Ok(state)) if problems.is_empty() => {
+                let Listeners { listen, http, grpc } = listeners;
+                let interval = Duration::from_millis(args.ntp_interval_ms.unwrap_or(10_000));
+                Ok(Self {
+                    layout,
+                    slot,
+                    plan,
+                    listen,
+                    http,
+                    grpc,
+                    gateway_threads,
+                    udp_allow,
+                    tokens,
+                    limits: limits(args),
+                    state,
+                    ntp: NtpConfig { servers, interval },
+                    log_format: args.log_format.unwrap_or(LogFormat::Text),
+                })
+            }
+            (_, _, _, _, state) => Err(ConfigError { problems, state: state.ok() }),
+        }
+    }
+}
+
+/// The layout that counts from `epoch`, or from the default one.
+///
+/// # Errors
+///
+/// In words, when the epoch is none that IDs can have at `now_ms`.
+pub fn layout(epoch_ms: Option<u64>, now_ms: u64) -> Result<Layout, String> {
+    let widths = Layout::SNOWFLAKE;
+    let Some(epoch_ms) = epoch_ms else { return Ok(widths) };
+    if epoch_ms < EPOCH_MS_MIN {
+        return Err(format!(
+            "epoch {epoch_ms} is no time in milliseconds: {EPOCH_MS_MIN} (2000-01-01) to now are \
+             allowed"
+        ));
+    }
+    if epoch_ms > now_ms {
+        return Err(format!(
+            "epoch {epoch_ms} is later than now: an epoch in the future has no IDs"
+        ));
+    }
+    Layout::new(
+        widths.timestamp_bits(),
+        widths.datacenter_bits(),
+        widths.worker_bits(),
+        widths.sequence_bits(),
+        epoch_ms,
+    )
+    .map_err(|error| error.to_string())
+}
+
+fn limits(args: &ServeArgs) -> Limits {
+    let default = Limits::default();
+    Limits {
+        connections_max: args.max_connections.unwrap_or(default.connections_max),
+        connections_per_ip_max: args
+            .max_connections_per_ip
+            .unwrap_or(default.connections_per_ip_max),
+        gateway_connections_max: args
+            .max_gateway_connections
+            .unwrap_or(default.gateway_connections_max),
+        udp_rate_max: args.max_udp_rate.unwrap_or(default.udp_rate_max),
+        udp_source_rate_max: args.max_udp_source_rate.unwrap_or(default.udp_source_rate_max),
+    }
+}
+
+fn default_shards() -> u16 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    u16::try_from(cores).unwrap_or(u16::MAX)
+}
+
+fn loopback_networks() -> Vec<IpNet> {
+    let v4 = ipnet::Ipv4Net::new_assert([127, 0, 0, 0].into(), 8);
+    let v6 = ipnet::Ipv6Net::new_assert(core::net::Ipv6Addr::LOCALHOST, 128);
+    vec![v4.into(), v6.into()]
+}
+
+#[cfg(test)]
+mod tests;
