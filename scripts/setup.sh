@@ -7,6 +7,7 @@ set -euo pipefail
 needed=(
     "cc:gcc"
     "make:make"
+    "curl:curl"
     "python3:python3"
     "prlimit:util-linux"
     "strace:strace"
