@@ -41,7 +41,8 @@ pub(crate) struct Refused {
 struct Issue {
     demand: Demand,
     runs: Vec<Run>,
-    arrived: WallTime,
+    /// When the first turn for it began.
+    arrived: Option<WallTime>,
 }
 
 impl Generator {
@@ -57,9 +58,12 @@ impl Generator {
     /// Issues `count` IDs, in ascending runs. Waits for sequence space when the tick has no more,
     /// behind those who wait already.
     pub(crate) async fn generate(&self, count: Count) -> Result<Vec<Run>, Refused> {
-        let arrived = self.service().turn().begun();
-        let mut issue = Issue { demand: Demand::new(count), runs: Vec::with_capacity(1), arrived };
+        let demand = Demand::new(count);
+        let mut issue = Issue { demand, runs: Vec::with_capacity(1), arrived: None };
         let may_issue = self.waiting.load(Ordering::Relaxed) == 0;
+        if !may_issue {
+            issue.arrived = Some(self.service().turn().begun());
+        }
         if !(may_issue && self.advance(&mut issue)?.is_none()) {
             let waited = tokio::time::timeout(GATEWAY_WAIT_TIMEOUT, self.wait(&mut issue));
             waited.await.unwrap_or_else(|_| Err(self.overloaded()))?;
@@ -96,10 +100,11 @@ impl Generator {
             return Err(Refused { code: ErrorCode::Draining, retry_after_ms: 0, text });
         }
         let turn = service.turn();
+        let arrived = *issue.arrived.get_or_insert(turn.begun());
         let outcome = service.generate(&turn, &mut issue.demand, &mut issue.runs);
         let result = match outcome {
             Outcome::Done => {
-                service.met(&turn, issue.arrived);
+                service.met(&turn, arrived);
                 Ok(None)
             }
             Outcome::Wait { until } => Ok(Some(service.until(&turn, until))),

@@ -10,6 +10,7 @@ mod common;
 mod config;
 mod connections;
 mod deadlines;
+mod doors;
 mod lanes;
 mod python;
 mod serve;
