@@ -100,7 +100,7 @@ impl Generator {
             return Err(Refused { code: ErrorCode::Draining, retry_after_ms: 0, text });
         }
         let turn = service.turn();
-        let arrived = *issue.arrived.get_or_insert(turn.begun());
+        let arrived = *issue.arrived.get_or_insert_with(|| turn.begun());
         let outcome = service.generate(&turn, &mut issue.demand, &mut issue.runs);
         let result = match outcome {
             Outcome::Done => {
