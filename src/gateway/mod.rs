@@ -1,7 +1,7 @@
 //! The gateway: REST, gRPC, health and metrics, on threads of their own.
 //!
-//! A gateway thread has a lane like a shard, so its IDs need nobody's leave; and because it is not a
-//! shard, slow JSON and a scrape of the metrics disturb nobody's latency.
+//! A gateway thread has a lane like a shard, so its IDs need nobody's leave; and because it is not
+//! a shard, slow JSON and a scrape of the metrics disturb nobody's latency.
 //!
 //! [`generator`] is the application; [`rest`] and [`grpc`] are what it looks like from outside;
 //! [`door`] moves bytes.
