@@ -161,9 +161,13 @@ pub(crate) const GRPC_STREAMS_MAX: u32 = 128;
 /// Bytes of the header fields of a gRPC call.
 pub(crate) const GRPC_HEADERS_SIZE_MAX: u32 = 8 * 1_024;
 
-/// Calls on one connection that were reset and are not yet forgotten, before it is closed
-/// (CVE-2023-44487).
-pub(crate) const GRPC_RESETS_MAX: usize = 20;
+/// Calls on one connection that were given up before they were looked at, before it is closed
+/// (CVE-2023-44487): all that may be open may be given up at once.
+pub(crate) const GRPC_RESETS_MAX: usize = GRPC_STREAMS_MAX as usize;
+
+/// Calls on one connection that were reset for an error of the peer, in all its life, before it is
+/// closed: a peer that has not heard of the limits yet may be refused some hundred calls at once.
+pub(crate) const GRPC_ERRORS_MAX: usize = 1_024;
 
 /// Bytes of one HTTP/2 frame: the smallest limit that the protocol allows (RFC 9113 §4.2).
 pub(crate) const GRPC_FRAME_SIZE_MAX: u32 = 16 * 1_024;

@@ -18,9 +18,9 @@ use crate::counters::LaneCounters;
 use crate::gateway::stream::{DoorStream, Pace};
 use crate::limits::{
     GATEWAY_BUFFER_SIZE, GATEWAY_HEADERS_MAX, GATEWAY_HEADERS_SIZE_MAX, GATEWAY_IDLE_TIMEOUT,
-    GRPC_CONNECTION_WINDOW_SIZE, GRPC_FRAME_SIZE_MAX, GRPC_HEADERS_SIZE_MAX, GRPC_PING_INTERVAL,
-    GRPC_PING_TIMEOUT, GRPC_RESETS_MAX, GRPC_SEND_BUFFER_SIZE, GRPC_STREAM_WINDOW_SIZE,
-    GRPC_STREAMS_MAX,
+    GRPC_CONNECTION_WINDOW_SIZE, GRPC_ERRORS_MAX, GRPC_FRAME_SIZE_MAX, GRPC_HEADERS_SIZE_MAX,
+    GRPC_PING_INTERVAL, GRPC_PING_TIMEOUT, GRPC_RESETS_MAX, GRPC_SEND_BUFFER_SIZE,
+    GRPC_STREAM_WINDOW_SIZE, GRPC_STREAMS_MAX,
 };
 use crate::net::acceptor::accept;
 
@@ -45,7 +45,6 @@ impl Porter {
             .max_headers(GATEWAY_HEADERS_MAX)
             .max_header_size(GATEWAY_HEADERS_SIZE_MAX)
             .max_buf_size(GATEWAY_BUFFER_SIZE)
-            .pipeline_flush(true)
             // A peer that has sent its last request still gets the reply.
             .half_close(true);
         self.accept(listener, Pace::Request, |io| {
@@ -62,7 +61,7 @@ impl Porter {
             .max_concurrent_streams(GRPC_STREAMS_MAX)
             .max_header_list_size(GRPC_HEADERS_SIZE_MAX)
             .max_pending_accept_reset_streams(GRPC_RESETS_MAX)
-            .max_local_error_reset_streams(GRPC_RESETS_MAX)
+            .max_local_error_reset_streams(GRPC_ERRORS_MAX)
             .max_frame_size(GRPC_FRAME_SIZE_MAX)
             .max_send_buf_size(GRPC_SEND_BUFFER_SIZE)
             .initial_stream_window_size(GRPC_STREAM_WINDOW_SIZE)

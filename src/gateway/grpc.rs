@@ -5,6 +5,10 @@ use std::io;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn};
+use axum::response::IntoResponse;
 use coreflake_grpc::id_generator_server::{IdGenerator, IdGeneratorServer};
 use coreflake_grpc::{
     FILE_DESCRIPTOR_SET, GenerateBatchRequest, GenerateBatchResponse, GenerateIdRequest,
@@ -42,7 +46,18 @@ pub(crate) fn router(desk: &Arc<Desk>) -> io::Result<(Router, HealthReporter)> {
         .add_service(health.max_decoding_message_size(GRPC_REQUEST_SIZE_MAX))
         .add_service(described.max_decoding_message_size(GRPC_REQUEST_SIZE_MAX))
         .add_service(described_alpha.max_decoding_message_size(GRPC_REQUEST_SIZE_MAX));
-    Ok((routes.prepare().into_axum_router(), reporter))
+    let router = routes.prepare().into_axum_router();
+    Ok((router.layer(from_fn(only_grpc)), reporter))
+}
+
+/// Turns away what does not say that it is gRPC, as its protocol over HTTP/2 asks for.
+async fn only_grpc(request: axum::extract::Request, next: Next) -> axum::response::Response {
+    let content = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let subtype = content.and_then(|content| content.strip_prefix(b"application/grpc"));
+    match subtype {
+        Some([] | [b'+' | b';', ..]) => next.run(request).await,
+        _ => StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response(),
+    }
 }
 
 /// Tells those who ask or watch over `grpc.health.v1` whether IDs can be had.
@@ -73,10 +88,10 @@ impl Calls {
         let result = if self.desk.admits(authorization) {
             match timeout.map(|text| (text, deadline::parse(text))) {
                 None => answer.await,
+                // What could be answered at once comes too late as well.
+                Some((_, Some(timeout))) if timeout.is_zero() => Err(late()),
                 Some((_, Some(timeout))) => {
-                    tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| {
-                        Err(Status::deadline_exceeded("the deadline of the call has passed"))
-                    })
+                    tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| Err(late()))
                 }
                 Some((text, None)) => {
                     let shown = text.escape_debug();
@@ -178,6 +193,10 @@ impl From<Refused> for Status {
         let details = ErrorDetails::with_retry_info(Some(retry_after));
         Self::with_error_details(Code::Unavailable, message, details)
     }
+}
+
+fn late() -> Status {
+    Status::deadline_exceeded("the deadline of the call has passed")
 }
 
 /// An ID as it travels: its sign bit is never set.

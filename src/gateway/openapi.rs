@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{RefOr, Required};
 use utoipa::{Modify, OpenApi};
 
 use crate::gateway::rest::error::{ApiError, ErrorBody};
@@ -27,7 +28,7 @@ use crate::gateway::rest::parse::PartsBody;
         get_id, post_id, get_ids, post_ids, get_parse, get_health, get_ready, get_live,
         get_metrics, get_openapi
     ),
-    modifiers(&Token),
+    modifiers(&Token, &Bodies),
 )]
 struct Document;
 
@@ -39,6 +40,19 @@ impl Modify for Token {
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
         let components = openapi.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(scheme));
+    }
+}
+
+/// What the macro cannot say of bodies.
+struct Bodies;
+
+impl Modify for Bodies {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let post = openapi.paths.paths.get_mut("/api/v1/id").and_then(|path| path.post.as_mut());
+        if let Some(RefOr::T(body)) = post.and_then(|post| post.request_body.as_mut()) {
+            // It may be left out; an `Option` would have it `null`, too.
+            body.required = Some(Required::False);
+        }
     }
 }
 
@@ -88,7 +102,7 @@ fn get_id() {}
 /// One ID, with the kind in the query or in the body.
 #[utoipa::path(
     post, path = "/api/v1/id", tag = "ids", security((), ("token" = [])),
-    request_body = Option<IdRequest>,
+    request_body = IdRequest,
     responses((status = 200, description = "An ID.", body = IdBody), Failures),
 )]
 fn post_id() {}

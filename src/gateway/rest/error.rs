@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::counters::Reject;
 use crate::gateway::generator::Refused;
+use crate::gateway::rest::params::shown;
 
 /// Why a request was not answered.
 #[derive(Debug, PartialEq, Eq)]
@@ -97,13 +98,19 @@ impl ApiError {
 
     /// A path that is not there.
     pub(crate) fn not_found(path: &str) -> Self {
-        let message = format!("there is no {}", path.escape_debug());
+        let message = format!("there is no {}", shown(path));
         Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", message)
+    }
+
+    /// A request that does not name one host (RFC 9112 §3.2).
+    pub(crate) fn host() -> Self {
+        let message = "exactly one `Host` is needed, with the name of a host".to_owned();
+        Self::new(StatusCode::BAD_REQUEST, "INVALID_HOST", message)
     }
 
     /// A method that the path does not have.
     pub(crate) fn method(method: &Method, allow: &'static str) -> Self {
-        let message = format!("{method} is not allowed here: {allow} is");
+        let message = format!("{} is not allowed here: {allow} is", shown(method.as_str()));
         let status = StatusCode::METHOD_NOT_ALLOWED;
         Self { allow: Some(allow), ..Self::new(status, "METHOD_NOT_ALLOWED", message) }
     }

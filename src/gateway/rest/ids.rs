@@ -38,7 +38,9 @@ pub(crate) struct IdsBody {
 #[serde(deny_unknown_fields)]
 pub(crate) struct IdRequest {
     /// The kind of ID.
-    #[schema(example = "snowflake", pattern = "^snowflake$")]
+    #[serde(default, deserialize_with = "params::given")]
+    #[schema(value_type = String, required = false, example = "snowflake",
+             pattern = "^snowflake$")]
     kind: Option<String>,
 }
 
@@ -47,10 +49,13 @@ pub(crate) struct IdRequest {
 #[serde(deny_unknown_fields)]
 pub(crate) struct IdsRequest {
     /// How many.
-    #[schema(minimum = 1, maximum = 4096, example = 100)]
+    #[serde(default, deserialize_with = "params::whole")]
+    #[schema(value_type = u32, required = true, minimum = 1, maximum = 4096, example = 100)]
     count: Option<u64>,
     /// The kind of ID.
-    #[schema(example = "snowflake", pattern = "^snowflake$")]
+    #[serde(default, deserialize_with = "params::given")]
+    #[schema(value_type = String, required = false, example = "snowflake",
+             pattern = "^snowflake$")]
     kind: Option<String>,
 }
 

@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderValue, Method, StatusCode};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST};
+use axum::http::uri::Authority;
+use axum::http::{HeaderValue, Method, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any};
 use serde::Serialize;
@@ -93,6 +94,7 @@ pub(crate) fn router(desk: &Arc<Desk>) -> Router {
 }
 
 async fn answer(route: Route, desk: &Desk, request: Request) -> Result<Response, ApiError> {
+    check_host(&request)?;
     if !route.allows(request.method()) {
         return Err(ApiError::method(request.method(), route.allow()));
     }
@@ -113,8 +115,23 @@ async fn answer(route: Route, desk: &Desk, request: Request) -> Result<Response,
 }
 
 async fn not_found(State(desk): State<Arc<Desk>>, request: Request) -> Response {
-    let error = ApiError::not_found(request.uri().path());
-    finish(&desk, "other", Err(error))
+    let found = check_host(&request).and(Err(ApiError::not_found(request.uri().path())));
+    finish(&desk, "other", found)
+}
+
+/// Whether the request names one host, as everyone between the peer and the server understands it.
+/// The name itself does not matter. HTTP/1.0 has none.
+fn check_host(request: &Request) -> Result<(), ApiError> {
+    let mut hosts = request.headers().get_all(HOST).into_iter();
+    let is_name = |host: &HeaderValue| {
+        let host = host.to_str();
+        host.is_ok_and(|host| host.is_empty() || host.parse::<Authority>().is_ok())
+    };
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) if is_name(host) => Ok(()),
+        (None, None) if request.version() < Version::HTTP_11 => Ok(()),
+        _ => Err(ApiError::host()),
+    }
 }
 
 /// Makes the reply, and counts it.

@@ -2,13 +2,14 @@
 
 use core::error::Error;
 
-use axum::body::to_bytes;
+use axum::body::{HttpBody, to_bytes};
 use axum::extract::Request;
 use axum::http::Method;
 use axum::http::header::CONTENT_TYPE;
 use coreflake_protocol::Count;
 use http_body_util::LengthLimitError;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 
 use crate::gateway::rest::error::ApiError;
 use crate::limits::GATEWAY_BODY_SIZE_MAX;
@@ -26,7 +27,7 @@ impl Query {
         let mut pairs: Vec<(String, String)> = Vec::new();
         let text = text.unwrap_or_default().as_bytes();
         for (name, value) in form_urlencoded::parse(text) {
-            let shown = name.escape_debug();
+            let shown = shown(&name);
             if !known.contains(&&*name) {
                 let known = if known.is_empty() { "none" } else { &known.join(", ") };
                 let message = format!("parameter `{shown}` is unknown: {known} is allowed");
@@ -52,6 +53,10 @@ pub(crate) async fn body<T: DeserializeOwned>(request: Request) -> Result<Option
     if request.method() != Method::POST {
         return Ok(None);
     }
+    // Who says beforehand that it is too much need not send it.
+    if request.body().size_hint().lower() > GATEWAY_BODY_SIZE_MAX as u64 {
+        return Err(ApiError::body_size(GATEWAY_BODY_SIZE_MAX));
+    }
     let content = request.headers().get(CONTENT_TYPE).cloned();
     let bytes =
         to_bytes(request.into_body(), GATEWAY_BODY_SIZE_MAX).await.map_err(|error| match error
@@ -70,8 +75,27 @@ pub(crate) async fn body<T: DeserializeOwned>(request: Request) -> Result<Option
     if !media.eq_ignore_ascii_case("application/json") {
         return Err(ApiError::media_type());
     }
+    // An array would do for a structure, field by field.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(ApiError::body("body: a JSON object is expected".to_owned()));
+    }
     let body = serde_json::from_slice(&bytes);
     body.map(Some).map_err(|error| ApiError::body(format!("body: {error}")))
+}
+
+/// A field that may be missing, but that is not `null`.
+pub(crate) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    field: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(field).map(Some)
+}
+
+/// A whole number that may be missing. In JSON, `3.0` and `3e0` are one as well.
+pub(crate) fn whole<'de, D: Deserializer<'de>>(field: D) -> Result<Option<u64>, D::Error> {
+    let number = serde_json::Number::deserialize(field)?;
+    let whole = || number.as_f64()?.to_string().parse().ok();
+    let number = number.as_u64().or_else(whole);
+    number.map(Some).ok_or_else(|| D::Error::custom("a whole number is expected"))
 }
 
 /// Of a query string and a body, the one that names a parameter. `None` when neither does.
@@ -92,13 +116,17 @@ pub(crate) fn count(text: &str) -> Result<Count, ApiError> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let count = digits.then(|| text.parse().ok()).flatten().and_then(Count::new);
     count.ok_or_else(|| {
-        let shown: String = text.escape_debug().take(SHOWN_MAX).collect();
-        ApiError::count(format!("count `{shown}`: 1 to {} are allowed", Count::MAX))
+        ApiError::count(format!("count `{}`: 1 to {} are allowed", shown(text), Count::MAX))
     })
 }
 
-/// Characters of a wrong value that are shown.
-pub(crate) const SHOWN_MAX: usize = 64;
+/// Characters of something wrong that are shown.
+const SHOWN_MAX: usize = 64;
+
+/// Something wrong, as it may stand in a reply.
+pub(crate) fn shown(text: &str) -> String {
+    text.escape_debug().take(SHOWN_MAX).collect()
+}
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::gateway::desk::{self, Desk};
 use crate::gateway::rest::error::ApiError;
-use crate::gateway::rest::params::{Query, SHOWN_MAX};
+use crate::gateway::rest::params::{Query, shown};
 use crate::timestamp;
 
 /// The parts of an ID, by the layout and epoch of this server.
@@ -49,10 +49,11 @@ fn id(text: Option<&str>) -> Result<Id, ApiError> {
     let expected = format!("a decimal number up to {} is expected", Id::MAX);
     let text = text.ok_or_else(|| ApiError::id(format!("id is missing: {expected}")))?;
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| text.parse().ok()).flatten().and_then(Id::new).ok_or_else(|| {
-        let shown: String = text.escape_debug().take(SHOWN_MAX).collect();
-        ApiError::id(format!("id `{shown}`: {expected}"))
-    })
+    digits
+        .then(|| text.parse().ok())
+        .flatten()
+        .and_then(Id::new)
+        .ok_or_else(|| ApiError::id(format!("id `{}`: {expected}", shown(text))))
 }
 
 #[cfg(test)]
