@@ -7,8 +7,8 @@ use crate::counters::Counter;
 /// Upper bounds of the buckets in microseconds. The objective, 1 ms, and the alert, 10 ms, are
 /// among them; below lie the latencies of a lane that has sequence space, above those of one that
 /// has not.
-pub(crate) const BOUNDS_US: [u64; 14] =
-    [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 10_000, 100_000, 1_000_000];
+pub(crate) const BOUNDS_US: [u64; 16] =
+    [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 10_000, 25_000, 50_000, 100_000, 1_000_000];
 
 /// No request is said to have taken longer: both ends are read from the wall clock, which may have
 /// been set in between.

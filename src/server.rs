@@ -130,6 +130,7 @@ impl Server {
             gate: Arc::clone(&gate),
             condition: Arc::clone(&condition),
             time: time.clone(),
+            window_ms,
             lanes: Arc::clone(&counters),
             admission: Arc::clone(&admission),
             gateway_admission: Arc::clone(&gateway_admission),

@@ -44,6 +44,8 @@ pub(crate) struct Sources {
     pub(crate) gate: Arc<Gate>,
     pub(crate) condition: Arc<Condition>,
     pub(crate) time: TrustedTime,
+    /// How far ahead a window is reserved.
+    pub(crate) window_ms: u64,
     /// Those of the shards first.
     pub(crate) lanes: Arc<[Arc<LaneCounters>]>,
     pub(crate) admission: Arc<Admission>,

@@ -53,7 +53,9 @@ impl Node {
         page.gauge("last_id_timestamp", help, SECONDS, seconds(last))?;
         let hi_ms = identity.layout.unix_ms(gate.view().hi);
         let left = seconds(hi_ms.saturating_sub(time.now_ms()));
-        page.gauge("window_left", "How far the reserved window reaches", SECONDS, left)
+        page.gauge("window_left", "How far the reserved window reaches", SECONDS, left)?;
+        let whole = seconds(self.sources.window_ms);
+        page.gauge("window", "How far it reaches when it has just been reserved", SECONDS, whole)
     }
 
     fn clock_and_store(&self, page: &mut Page<'_>) -> fmt::Result {

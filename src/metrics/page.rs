@@ -28,7 +28,7 @@ impl<'a> Page<'a> {
         samples: impl IntoIterator<Item = (Label<'l>, u64)>,
     ) -> fmt::Result {
         let kind = MetricType::Counter;
-        let mut family = self.encoder.encode_descriptor(name, help, None, kind)?;
+        let mut family = self.encoder.encode_descriptor(name, &sentence(help), None, kind)?;
         for (label, count) in samples {
             family.encode_family(&[label])?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
         }
@@ -44,7 +44,7 @@ impl<'a> Page<'a> {
         count: f64,
     ) -> fmt::Result {
         let kind = MetricType::Counter;
-        let mut family = self.encoder.encode_descriptor(name, help, unit, kind)?;
+        let mut family = self.encoder.encode_descriptor(name, &sentence(help), unit, kind)?;
         family.encode_counter::<NoLabelSet, _, u64>(&count, None)
     }
 
@@ -57,7 +57,7 @@ impl<'a> Page<'a> {
         value: f64,
     ) -> fmt::Result {
         let kind = MetricType::Gauge;
-        self.encoder.encode_descriptor(name, help, unit, kind)?.encode_gauge(&value)
+        self.encoder.encode_descriptor(name, &sentence(help), unit, kind)?.encode_gauge(&value)
     }
 
     /// A gauge with one sample per label.
@@ -68,7 +68,7 @@ impl<'a> Page<'a> {
         samples: impl IntoIterator<Item = (Label<'l>, u64)>,
     ) -> fmt::Result {
         let kind = MetricType::Gauge;
-        let mut family = self.encoder.encode_descriptor(name, help, None, kind)?;
+        let mut family = self.encoder.encode_descriptor(name, &sentence(help), None, kind)?;
         for (label, value) in samples {
             family.encode_family(&[label])?.encode_gauge(&value)?;
         }
@@ -78,7 +78,7 @@ impl<'a> Page<'a> {
     /// What does not change while the server runs, as labels.
     pub(super) fn info(&mut self, name: &str, help: &str, labels: &[Label<'_>]) -> fmt::Result {
         let kind = MetricType::Info;
-        self.encoder.encode_descriptor(name, help, None, kind)?.encode_info(&labels)
+        self.encoder.encode_descriptor(name, &sentence(help), None, kind)?.encode_info(&labels)
     }
 
     /// A histogram of seconds with one set of buckets per label: `(upper bound, count)` each, the
@@ -90,7 +90,8 @@ impl<'a> Page<'a> {
         samples: impl IntoIterator<Item = (Label<'l>, f64, Vec<(f64, u64)>)>,
     ) -> fmt::Result {
         let kind = MetricType::Histogram;
-        let mut family = self.encoder.encode_descriptor(name, help, Some(&Unit::Seconds), kind)?;
+        let mut family =
+            self.encoder.encode_descriptor(name, &sentence(help), Some(&Unit::Seconds), kind)?;
         for (label, sum, buckets) in samples {
             let count = buckets.iter().map(|(_, count)| count).sum();
             let labels = [label];
@@ -99,4 +100,9 @@ impl<'a> Page<'a> {
         }
         Ok(())
     }
+}
+
+/// The other families' help, written by the library, ends like one.
+fn sentence(help: &str) -> String {
+    format!("{help}.")
 }
