@@ -37,7 +37,9 @@ impl Admission {
 
     /// For the doors of the gateway.
     pub(crate) fn of_gateway(limits: &Limits) -> Self {
-        Self::new(limits.gateway_connections_max, limits.connections_per_ip_max)
+        // Half at most, or one address could keep everybody from health and metrics.
+        let half = limits.gateway_connections_max.div_ceil(2);
+        Self::new(limits.gateway_connections_max, limits.connections_per_ip_max.min(half))
     }
 
     fn new(connections_max: u32, connections_per_ip_max: u32) -> Self {

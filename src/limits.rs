@@ -121,12 +121,19 @@ pub(crate) const REFUSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Requests of one gateway thread that may wait for sequence space.
 pub(crate) const GATEWAY_WAITING_MAX: usize = 1_024;
 
+/// IDs for which they may wait: 64 ticks' worth, as on the datagram door of a shard.
+pub(crate) const GATEWAY_WAITING_IDS_MAX: u32 = 64 * Count::MAX;
+
 /// How long one of them may wait: whoever would wait longer is better served by another node.
 pub(crate) const GATEWAY_WAIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// When to ask again after OVERLOADED, in milliseconds: a datagram source's share of the queue is
 /// gone by then.
 pub(crate) const OVERLOADED_RETRY_MS: u32 = UDP_WAITING_IDS_PER_SOURCE_MAX / Count::MAX;
+
+/// When to ask again after DRAINING over REST or gRPC, in milliseconds: behind a proxy, another
+/// server answers then, or this one has been started again.
+pub(crate) const DRAINING_RETRY_MS: u32 = 1_000;
 
 /// From the first byte of an HTTP request to the first byte of its reply, however slowly the bytes
 /// between trickle in; and from accepting a connection to the end of an HTTP/2 handshake.
@@ -138,6 +145,10 @@ pub(crate) const GATEWAY_HANDSHAKE_SIZE: usize = 24 + 9;
 /// How long an HTTP connection may rest between two requests: longer than the 60 s that proxies
 /// keep theirs, so that it is the proxy that closes.
 pub(crate) const GATEWAY_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// How long the body of an HTTP request may take to come, once its head is there. Less than the
+/// whole request may take, so that there is time to say so.
+pub(crate) const GATEWAY_BODY_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Header fields of an HTTP request.
 pub(crate) const GATEWAY_HEADERS_MAX: usize = 64;
@@ -221,7 +232,7 @@ const _: () = assert!(OUTPUT_SIZE_MAX >= 2 * RESPONSE_SIZE_MAX + TURN_FRAMES_MAX
 /// The bounds an operator may set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections of the whole server.
+    /// Connections of all shards together.
     pub connections_max: u32,
     /// Connections from one IP address.
     pub connections_per_ip_max: u32,

@@ -6,8 +6,9 @@ use crate::clock::nanoseconds;
 use crate::plan::Cursor;
 use crate::stop::{STOP_CHECK, Stop};
 
-/// How long replies may take after the last request was sent.
-const DRAIN_NS: u64 = 1_000_000_000;
+/// How long replies may take after the last request was sent: the gateway of a server lets requests
+/// wait for 2 s.
+const DRAIN_NS: u64 = 2_500_000_000;
 
 /// When requests leave.
 #[derive(Debug)]

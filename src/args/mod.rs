@@ -54,7 +54,7 @@ fn with_command(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve IDs over TCP and UDP (the default)
+    /// Serve IDs over TCP, UDP, REST and gRPC (the default)
     Serve(ServeArgs),
     /// Check what a server would be told, and name every problem; takes the flags of serve
     Check(ServeArgs),

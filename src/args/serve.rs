@@ -53,7 +53,7 @@ pub struct ServeArgs {
               .range(*GATEWAY_THREADS.start() as i64..=*GATEWAY_THREADS.end() as i64))]
     pub gateway_threads: Option<u16>,
 
-    /// Require a token on TCP: a file, mode 600, with one accepted token a line
+    /// Require a token on TCP, REST and gRPC: a file, mode 600, with one accepted token a line
     #[arg(long, value_name = "FILE", env = "COREFLAKE_AUTH_TOKEN_FILE")]
     pub auth_token_file: Option<PathBuf>,
 

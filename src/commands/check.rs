@@ -1,4 +1,4 @@
-//! `coreflake check`: what `serve` does before it touches anything.
+//! `coreflake check`: what `serve` looks at before it touches anything.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -11,6 +11,7 @@ use crate::clock::WallTime;
 use crate::config::Config;
 use crate::exit;
 use crate::identity::directory;
+use crate::identity::file::{self, SlotKey};
 
 /// Names every problem of a configuration, or says what a server would do with it. Binds nothing
 /// and writes nothing: a server with this configuration may be running.
@@ -33,6 +34,9 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     if let Err(error) = sanity::check_release(now_ms) {
         problems.push(error.to_string());
     }
+    if let Ok(config) = &config {
+        problems.extend(record_problem(config, now_ms));
+    }
     match config {
         Ok(config) if problems.is_empty() => {
             let _ = writeln!(io::stdout(), "{}", summary(&config));
@@ -40,6 +44,22 @@ pub fn run(args: &ServeArgs) -> ExitCode {
         }
         _ => exit::fail(exit::CONFIGURATION, &problems.join("\n")),
     }
+}
+
+/// What is wrong with the record of the slot, if there is one. What is wrong with the directory has
+/// been told.
+fn record_problem(config: &Config, now_ms: u64) -> Option<String> {
+    let key = SlotKey::new(&config.layout, config.slot);
+    let mut records = file::list(&config.state.directory).ok()?.into_iter();
+    let record = match records.find(|listed| listed.slot == key.slot)?.record {
+        Ok(record) => record,
+        Err(error) => return Some(error.to_string()),
+    };
+    if let Err(problem) = key.check(&record) {
+        return Some(format!("the record of slot {} {problem}", key.slot));
+    }
+    let plausible = sanity::check_slot(now_ms, record.created_ms, record.written_ms);
+    plausible.err().filter(|_| !config.state.accept_clock).map(|error| error.to_string())
 }
 
 fn summary(config: &Config) -> String {

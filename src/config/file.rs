@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use crate::args::ServeArgs;
@@ -157,6 +158,11 @@ impl ConfigFile {
 }
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    // A pipe that nobody writes to would be waited for without a word.
+    let kind = std::fs::metadata(path)?.file_type();
+    if kind.is_fifo() || kind.is_socket() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
+    }
     let mut bytes = Vec::new();
     File::open(path)?.take(CONFIG_FILE_SIZE_MAX + 1).read_to_end(&mut bytes)?;
     Ok(bytes)

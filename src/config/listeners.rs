@@ -90,10 +90,13 @@ impl Listeners {
         }
         for (index, (name, address)) in all.iter().enumerate() {
             for (other, other_address) in &all[index + 1..] {
-                if address == other_address && address.port() != 0 {
+                if overlap(address, other_address) {
                     problems.push(Problem::of(
                         &[other, name],
-                        format!("{name} and {other} are both {address}: each needs its own"),
+                        format!(
+                            "{name} {address} and {other} {other_address} are the same port: each \
+                             needs its own"
+                        ),
                     ));
                 }
             }
@@ -104,6 +107,14 @@ impl Listeners {
 
 const fn local(port: u16) -> SocketAddr {
     SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
+}
+
+/// Whether two listeners would want the same port of the same address; `0.0.0.0` and `[::]` are
+/// all addresses.
+fn overlap(one: &SocketAddr, other: &SocketAddr) -> bool {
+    let (one_ip, other_ip) = (one.ip().to_canonical(), other.ip().to_canonical());
+    let everywhere = one_ip.is_unspecified() || other_ip.is_unspecified();
+    one.port() != 0 && one.port() == other.port() && (one_ip == other_ip || everywhere)
 }
 
 fn is_loopback(address: &SocketAddr) -> bool {

@@ -53,7 +53,9 @@ fn rest_and_grpc_need_identity_and_token_like_the_rest_in_one_line_a_rule() {
 fn two_listeners_have_two_addresses() {
     let all = problems(&["--http", "127.0.0.1:4096", "--grpc", "127.0.0.1:4096"]);
     assert_eq!(all.len(), 3, "{all:?}");
-    assert_eq!(all[0], "listen and http are both 127.0.0.1:4096: each needs its own");
+    let text =
+        "listen 127.0.0.1:4096 and http 127.0.0.1:4096 are the same port: each needs its own";
+    assert_eq!(all[0], text);
     assert!(config(&["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]).is_ok());
     assert!(config(&["--http", "127.0.0.2:4096", "--grpc", "[::1]:4096"]).is_ok());
 }

@@ -3,7 +3,7 @@
 //! The handlers of HTTP and gRPC have to be `Send`, so what a shard keeps in a `RefCell` stands
 //! behind a mutex here. Nobody but the one thread ever takes it: it costs two uncontended atomics.
 
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use core::time::Duration;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,10 @@ use tracing::error;
 
 use crate::clock::WallTime;
 use crate::counters::Reject;
-use crate::limits::{GATEWAY_WAIT_TIMEOUT, GATEWAY_WAITING_MAX, OVERLOADED_RETRY_MS};
+use crate::limits::{
+    DRAINING_RETRY_MS, GATEWAY_WAIT_TIMEOUT, GATEWAY_WAITING_IDS_MAX, GATEWAY_WAITING_MAX,
+    OVERLOADED_RETRY_MS,
+};
 use crate::service::{Service, refusal_text};
 use crate::timer::Timer;
 
@@ -26,6 +29,8 @@ pub(crate) struct Generator {
     /// they came.
     timer: tokio::sync::Mutex<Timer>,
     waiting: AtomicUsize,
+    /// How many IDs they wait for.
+    waiting_ids: AtomicU32,
 }
 
 /// Why a request got no IDs.
@@ -52,6 +57,7 @@ impl Generator {
             service: Mutex::new(service),
             timer: tokio::sync::Mutex::new(Timer::new()?),
             waiting: AtomicUsize::new(0),
+            waiting_ids: AtomicU32::new(0),
         })
     }
 
@@ -73,10 +79,13 @@ impl Generator {
 
     /// Goes to the end of the line, and issues when it is there.
     async fn wait(&self, issue: &mut Issue) -> Result<(), Refused> {
-        if self.waiting.load(Ordering::Relaxed) == GATEWAY_WAITING_MAX {
+        let ids = issue.demand.remaining();
+        if self.waiting.load(Ordering::Relaxed) == GATEWAY_WAITING_MAX
+            || self.waiting_ids.load(Ordering::Relaxed) + ids > GATEWAY_WAITING_IDS_MAX
+        {
             return Err(self.overloaded());
         }
-        let _place = Place::new(&self.waiting);
+        let _place = Place::new(self, ids);
         let timer = self.timer.lock().await;
         while let Some(remaining) = self.advance(issue)? {
             let fired = match timer.arm(remaining) {
@@ -97,7 +106,8 @@ impl Generator {
         if service.is_draining() {
             service.counters().reject(Reject::Draining);
             let text = "the server is shutting down";
-            return Err(Refused { code: ErrorCode::Draining, retry_after_ms: 0, text });
+            let (code, retry_after_ms) = (ErrorCode::Draining, DRAINING_RETRY_MS);
+            return Err(Refused { code, retry_after_ms, text });
         }
         let turn = service.turn();
         let arrived = *issue.arrived.get_or_insert_with(|| turn.begun());
@@ -162,17 +172,22 @@ impl From<Refusal> for Refused {
 }
 
 /// One among those who wait.
-struct Place<'a>(&'a AtomicUsize);
+struct Place<'a> {
+    generator: &'a Generator,
+    ids: u32,
+}
 
 impl<'a> Place<'a> {
-    fn new(waiting: &'a AtomicUsize) -> Self {
-        waiting.fetch_add(1, Ordering::Relaxed);
-        Self(waiting)
+    fn new(generator: &'a Generator, ids: u32) -> Self {
+        generator.waiting.fetch_add(1, Ordering::Relaxed);
+        generator.waiting_ids.fetch_add(ids, Ordering::Relaxed);
+        Self { generator, ids }
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.generator.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.generator.waiting_ids.fetch_sub(self.ids, Ordering::Relaxed);
     }
 }

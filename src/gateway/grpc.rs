@@ -5,10 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, StatusCode};
-use axum::middleware::{Next, from_fn};
-use axum::response::IntoResponse;
+use axum::middleware::from_fn_with_state;
 use coreflake_grpc::id_generator_server::{IdGenerator, IdGeneratorServer};
 use coreflake_grpc::{
     FILE_DESCRIPTOR_SET, GenerateBatchRequest, GenerateBatchResponse, GenerateIdRequest,
@@ -24,9 +21,9 @@ use tonic_health::server::HealthReporter;
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::counters::Reject;
-use crate::gateway::deadline;
 use crate::gateway::desk::{self, Desk};
 use crate::gateway::generator::Refused;
+use crate::gateway::guard;
 use crate::limits::GRPC_REQUEST_SIZE_MAX;
 
 /// The services of one gateway thread, and who tells the health service how it is.
@@ -47,17 +44,8 @@ pub(crate) fn router(desk: &Arc<Desk>) -> io::Result<(Router, HealthReporter)> {
         .add_service(described.max_decoding_message_size(GRPC_REQUEST_SIZE_MAX))
         .add_service(described_alpha.max_decoding_message_size(GRPC_REQUEST_SIZE_MAX));
     let router = routes.prepare().into_axum_router();
-    Ok((router.layer(from_fn(only_grpc)), reporter))
-}
-
-/// Turns away what does not say that it is gRPC, as its protocol over HTTP/2 asks for.
-async fn only_grpc(request: axum::extract::Request, next: Next) -> axum::response::Response {
-    let content = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    let subtype = content.and_then(|content| content.strip_prefix(b"application/grpc"));
-    match subtype {
-        Some([] | [b'+' | b';', ..]) => next.run(request).await,
-        _ => StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response(),
-    }
+    let guarded = from_fn_with_state(Arc::clone(desk), guard::guard);
+    Ok((router.layer(guarded), reporter))
 }
 
 /// Tells those who ask or watch over `grpc.health.v1` whether IDs can be had.
@@ -69,6 +57,14 @@ pub(crate) async fn report(reporter: &HealthReporter, serving: bool) {
     }
 }
 
+/// Ends the streams of those who watch: the server stops.
+pub(crate) async fn end_watches(mut reporter: HealthReporter) {
+    report(&reporter, false).await;
+    for service in ["", SERVICE_NAME] {
+        reporter.clear_service_status(service).await;
+    }
+}
+
 /// The service.
 #[derive(Debug)]
 struct Calls {
@@ -76,35 +72,19 @@ struct Calls {
 }
 
 impl Calls {
-    /// Answers a call of a peer that may make it, within the time that the peer gives.
+    /// Answers a call of a peer that may make it.
     async fn call<T>(
         &self,
-        method: &'static str,
         metadata: &MetadataMap,
         answer: impl Future<Output = Result<T, Status>>,
     ) -> Result<Response<T>, Status> {
         let authorization = metadata.get("authorization").map(|value| value.as_bytes());
-        let timeout = metadata.get("grpc-timeout").map(|value| value.to_str().unwrap_or_default());
-        let result = if self.desk.admits(authorization) {
-            match timeout.map(|text| (text, deadline::parse(text))) {
-                None => answer.await,
-                // What could be answered at once comes too late as well.
-                Some((_, Some(timeout))) if timeout.is_zero() => Err(late()),
-                Some((_, Some(timeout))) => {
-                    tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| Err(late()))
-                }
-                Some((text, None)) => {
-                    let shown = text.escape_debug();
-                    Err(Status::invalid_argument(format!("grpc-timeout `{shown}` is no timeout")))
-                }
-            }
-        } else {
+        if !self.desk.admits(authorization) {
             self.desk.generator.reject(Reject::Unauthenticated);
-            Err(Status::unauthenticated("a valid token is needed: `authorization: Bearer TOKEN`"))
-        };
-        let code = result.as_ref().map_or_else(Status::code, |_| Code::Ok);
-        self.desk.metrics.count_grpc(method, name(code));
-        result.map(Response::new)
+            let text = "a valid token is needed: `authorization: Bearer TOKEN`";
+            return Err(Status::unauthenticated(text));
+        }
+        answer.await.map(Response::new)
     }
 }
 
@@ -114,7 +94,7 @@ impl IdGenerator for Calls {
         &self,
         request: Request<GenerateIdRequest>,
     ) -> Result<Response<GenerateIdResponse>, Status> {
-        self.call("GenerateID", request.metadata(), async {
+        self.call(request.metadata(), async {
             let runs = self.desk.generator.generate(Count::ONE).await?;
             let run = runs.first().expect("a request that was met has an ID");
             Ok(GenerateIdResponse { id: signed(run.first()) })
@@ -127,7 +107,7 @@ impl IdGenerator for Calls {
         request: Request<GenerateBatchRequest>,
     ) -> Result<Response<GenerateBatchResponse>, Status> {
         let given = request.get_ref().count;
-        self.call("GenerateBatch", request.metadata(), async {
+        self.call(request.metadata(), async {
             let count = u32::try_from(given).ok().and_then(Count::new).ok_or_else(|| {
                 self.desk.generator.reject(Reject::InvalidCount);
                 let code = ErrorCode::InvalidCount;
@@ -146,7 +126,7 @@ impl IdGenerator for Calls {
         request: Request<ParseIdRequest>,
     ) -> Result<Response<ParseIdResponse>, Status> {
         let given = request.get_ref().id;
-        self.call("ParseID", request.metadata(), async {
+        self.call(request.metadata(), async {
             let id = u64::try_from(given).ok().and_then(Id::new).ok_or_else(|| {
                 self.desk.generator.reject(Reject::InvalidId);
                 let code = ErrorCode::InvalidId;
@@ -168,7 +148,7 @@ impl IdGenerator for Calls {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        self.call("HealthCheck", request.metadata(), async {
+        self.call(request.metadata(), async {
             let health = self.desk.generator.health();
             Ok(HealthCheckResponse {
                 status: desk::status(&health),
@@ -195,10 +175,6 @@ impl From<Refused> for Status {
     }
 }
 
-fn late() -> Status {
-    Status::deadline_exceeded("the deadline of the call has passed")
-}
-
 /// An ID as it travels: its sign bit is never set.
 fn signed(id: Id) -> i64 {
     saturated(id.get())
@@ -206,27 +182,4 @@ fn signed(id: Id) -> i64 {
 
 fn saturated(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// The name of a status code, as the gRPC documentation spells it.
-const fn name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-    }
 }

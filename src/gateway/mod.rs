@@ -11,6 +11,7 @@ mod desk;
 mod door;
 mod generator;
 mod grpc;
+mod guard;
 mod openapi;
 mod rest;
 mod stream;

@@ -12,13 +12,15 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::admission::Permit;
 use crate::counters::{LaneCounters, Reject};
-use crate::limits::{GATEWAY_HANDSHAKE_SIZE, GATEWAY_REQUEST_TIMEOUT, WRITE_TIMEOUT};
+use crate::limits::{
+    FIRST_FRAME_TIMEOUT, GATEWAY_HANDSHAKE_SIZE, GATEWAY_REQUEST_TIMEOUT, WRITE_TIMEOUT,
+};
 
 /// What has to come in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pace {
-    /// A request after its first byte, whatever the bytes between: HTTP/1. How long a connection
-    /// may rest between two is the library's affair.
+    /// The first byte, and a request after its first byte, whatever the bytes between: HTTP/1. How
+    /// long a connection may rest between two is the library's affair.
     Request,
     /// What opens an HTTP/2 connection. After that its own pings tell whether the peer is there.
     Handshake,
@@ -43,7 +45,10 @@ impl DoorStream {
         counters: Arc<LaneCounters>,
         permit: Permit,
     ) -> Self {
-        let reading = (pace == Pace::Handshake).then(|| timer(GATEWAY_REQUEST_TIMEOUT));
+        let reading = Some(timer(match pace {
+            Pace::Request => FIRST_FRAME_TIMEOUT,
+            Pace::Handshake => GATEWAY_REQUEST_TIMEOUT,
+        }));
         Self { stream, pace, received_size: 0, reading, writing: None, counters, _permit: permit }
     }
 
@@ -51,7 +56,7 @@ impl DoorStream {
         self.counters.received_bytes.add(size as u64);
         self.received_size = self.received_size.saturating_add(size);
         match self.pace {
-            Pace::Request if self.reading.is_none() => {
+            Pace::Request if self.reading.is_none() || self.received_size == size => {
                 self.reading = Some(timer(GATEWAY_REQUEST_TIMEOUT));
             }
             Pace::Handshake if self.received_size >= GATEWAY_HANDSHAKE_SIZE => self.reading = None,

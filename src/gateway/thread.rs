@@ -99,6 +99,7 @@ impl GatewaySeed {
         let doors = async {
             tokio::join!(rest, calls, porter.stopping.cancelled());
             desk.generator.drain();
+            grpc::end_watches(reporter.clone()).await;
             tasks.close();
             if tokio::time::timeout(DRAIN_TIMEOUT, tasks.wait()).await.is_err() {
                 warn!(left = tasks.len(), "connections of the gateway did not finish in time");

@@ -45,6 +45,26 @@ impl SlotKey {
             end_ms: layout.unix_ms(layout.tick_max()),
         }
     }
+
+    /// Whether a record is that of this slot in this namespace.
+    ///
+    /// # Errors
+    ///
+    /// In words that go on from the name of the record.
+    pub(crate) fn check(&self, record: &Record) -> Result<(), String> {
+        let (found, expected) = (record.slot, self.slot);
+        if found != expected {
+            return Err(format!("is of slot {found}, not {expected}"));
+        }
+        if record.fingerprint != self.fingerprint {
+            return Err(format!(
+                "is of namespace {:016x}, this server's is {:016x}: epoch and layout of a slot \
+                 never change; use another slot",
+                record.fingerprint, self.fingerprint
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// A locked record file.
@@ -119,17 +139,7 @@ impl FileStore {
     fn check(&self, block: &Block, key: SlotKey) -> Result<(), StoreError> {
         let path = self.path.display();
         let record = &block.record;
-        if record.slot != key.slot {
-            let (found, expected) = (record.slot, key.slot);
-            return Err(StoreError(format!("record {path} is of slot {found}, not {expected}")));
-        }
-        if record.fingerprint != key.fingerprint {
-            return Err(StoreError(format!(
-                "record {path} is of namespace {:016x}, this server's is {:016x}: epoch and layout \
-                 of a slot never change; use another slot",
-                record.fingerprint, key.fingerprint
-            )));
-        }
+        key.check(record).map_err(|problem| StoreError(format!("record {path} {problem}")))?;
         let Binding { filesystem, inode, machine } = block.binding;
         let other_machine = machine != self.binding.machine && machine != 0;
         if other_machine || inode != self.binding.inode || filesystem != self.binding.filesystem {

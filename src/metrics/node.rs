@@ -63,7 +63,8 @@ impl Node {
         let clock = condition.clock();
         #[allow(clippy::cast_precision_loss)] // Microseconds of some years.
         let drift = condition.clock_offset_us() as f64 / 1e6;
-        let help = "How far the time servers are ahead of the clock; 0 when they say nothing";
+        let drift = if clock == ClockState::Unknown { f64::NAN } else { drift };
+        let help = "How far the time servers are ahead of the clock; NaN when they say nothing";
         page.gauge("clock_drift", help, SECONDS, drift)?;
         let states =
             ClockState::ALL.map(|state| (("state", state.name()), u64::from(state == clock)));

@@ -167,10 +167,31 @@ fn a_body_that_does_not_come_ends_the_connection() {
         let start = Instant::now();
         let mut http = Http::connect(server.http());
         http.send(&with(&format!("{JSON}Content-Length: 11\r\n"), b"{\"co"));
-        http.answer().assert_error(400, "INVALID_BODY");
+        http.answer().assert_error(408, "REQUEST_TIMEOUT");
         let seconds = start.elapsed().as_secs_f64();
-        assert!((4.9..7.0).contains(&seconds), "after {seconds} s");
+        assert!((3.9..6.0).contains(&seconds), "after {seconds} s");
         http.expect_closed();
+    });
+}
+
+/// Something has been sent meanwhile: the reply to an earlier request, or that the body may come.
+#[test]
+fn a_body_that_does_not_come_behind_a_reply_ends_the_connection_too() {
+    survives(|server| {
+        let head = with(&format!("{JSON}Content-Length: 11\r\n"), b"");
+        let mut behind = Http::connect(server.http());
+        behind.send(&[request("GET", "/api/v1/id", ""), head].concat());
+        let mut invited = Http::connect(server.http());
+        let expect = format!("{JSON}Content-Length: 11\r\nExpect: 100-continue\r\n");
+        invited.send(&with(&expect, b""));
+        let start = Instant::now();
+        for (http, first) in [(&mut behind, 200), (&mut invited, 100)] {
+            assert_eq!(http.answer().status, first);
+            http.answer().assert_error(408, "REQUEST_TIMEOUT");
+            http.expect_closed();
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        assert!((3.9..6.0).contains(&seconds), "after {seconds} s");
     });
 }
 

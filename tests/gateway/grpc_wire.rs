@@ -147,3 +147,18 @@ fn a_frame_that_is_too_long_ends_the_connection() {
         }
     });
 }
+
+/// The deadline counts from the head of a call, whether or not its message comes.
+#[test]
+fn a_call_whose_message_does_not_come_is_ended() {
+    survives(|server| {
+        let mut frames = Frames::open(server.grpc());
+        let start = Instant::now();
+        // The stream stays open.
+        frames.send(&frame(HEADERS, END_HEADERS, 1, &fields()));
+        let got = frames.until(|frame| frame.kind == HEADERS && frame.stream == 1);
+        assert!(got.iter().any(|frame| frame.kind == HEADERS), "{got:?}");
+        let seconds = start.elapsed().as_secs_f64();
+        assert!((4.9..7.0).contains(&seconds), "after {seconds} s");
+    });
+}

@@ -137,6 +137,25 @@ fn a_server_that_starts_says_so() {
     log_of(server);
 }
 
+/// Whoever balances load watches for as long as the server runs, which must not be longer for it.
+#[test]
+fn whoever_watches_does_not_hold_up_the_end() {
+    let server = Server::start(&[]);
+    run(async {
+        let mut health = wait_until_healthy(&server).await;
+        let request = tonic_health::pb::HealthCheckRequest { service: String::new() };
+        let mut watch = health.watch(request).await.unwrap().into_inner();
+        assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
+        let start = std::time::Instant::now();
+        server.signal(rustix::process::Signal::TERM);
+        while let Ok(Some(_)) = watch.message().await {}
+        drop((watch, health));
+        let ended = tokio::task::spawn_blocking(move || server.wait()).await.unwrap();
+        ended.assert_clean();
+        assert!(start.elapsed() < PATIENCE / 5, "{:?}", start.elapsed());
+    });
+}
+
 /// Whoever is connected when the server stops is told before the connection ends.
 #[test]
 fn a_server_that_stops_answers_what_it_has() {

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
-use crate::common::{Finished, Peer, Scratch, Server, coreflake, feed, free_port};
+use crate::common::{Finished, Peer, Scratch, Server, coreflake, feed, free_port, run};
 
 /// The file that explains every key.
 const EXPLAINED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/coreflake.yaml");
@@ -196,7 +196,7 @@ fn every_problem_is_told_at_once() {
         "coreflake: listen 0.0.0.0:0, http 0.0.0.0:8080, grpc 0.0.0.0:8080 can be reached from \
          other hosts: require a token",
         "coreflake: listen 0.0.0.0:0 can be reached from other hosts: name the networks",
-        "5: http and grpc are both 0.0.0.0:8080: each needs its own",
+        "5: http 0.0.0.0:8080 and grpc 0.0.0.0:8080 are the same port: each needs its own",
         "6: epoch 5 is no time in milliseconds",
         "2: shards 2000: ",
         "8: ntp-server: ",
@@ -301,9 +301,7 @@ fn check_binds_nothing_and_makes_nothing() {
 
 #[test]
 fn check_knows_a_file_system_that_forgets() {
-    if !Path::new("/dev/shm").is_dir() {
-        return;
-    }
+    assert!(Path::new("/dev/shm").is_dir(), "a tmpfs, as on every Linux");
     let check = |allow: &[&str]| {
         let mut command = coreflake();
         command.args(["check", "--state-dir", "/dev/shm/coreflake-never-made"]).args(allow);
@@ -354,4 +352,21 @@ fn an_epoch_is_what_parse_and_slots_count_from() {
     let show = ["slots", "show", "--state-dir", &state];
     assert!(with(&show, epoch).stdout.contains("retired"));
     with(&show, "5").assert_code(2).assert_says(&["epoch 5"]);
+}
+
+#[test]
+fn check_looks_at_the_record_of_the_slot() {
+    let scratch = Scratch::new("config-record");
+    let state = scratch.path().join("state");
+    let state = state.to_str().unwrap();
+    let check = |more: &[&str]| run(&[&["check", "--state-dir", state], more].concat());
+    check(&[]).assert_code(0);
+    let server = Server::start(&["--state-dir", state]);
+    // A server that has it is no reason against it.
+    check(&[]).assert_code(0);
+    server.stop();
+    check(&["--epoch", "1700000000000"]).assert_code(78).assert_says(&["slot 0", "namespace"]);
+    check(&["--epoch", "1700000000000", "--worker-id", "1"]).assert_code(0);
+    fs::write(format!("{state}/slot-0000.record"), vec![7; 16_384]).unwrap();
+    check(&[]).assert_code(78).assert_says(&["unreadable"]);
 }

@@ -83,6 +83,14 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_SIZE", message)
     }
 
+    /// A body that does not come.
+    pub(crate) fn body_late() -> Self {
+        let message = "the body has not come in time".to_owned();
+        let reject = Some(Reject::FrameTimeout);
+        let status = StatusCode::REQUEST_TIMEOUT;
+        Self { reject, ..Self::new(status, "REQUEST_TIMEOUT", message) }
+    }
+
     /// A body that is no JSON.
     pub(crate) fn media_type() -> Self {
         let message = "a body has to be application/json".to_owned();

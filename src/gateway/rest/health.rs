@@ -1,6 +1,7 @@
 //! How the server is.
 
-use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use coreflake_protocol::ServingState;
 use serde::Serialize;
@@ -73,13 +74,13 @@ pub(super) fn health(desk: &Desk) -> Result<Response, ApiError> {
         epoch_ms: desk.identity.layout.epoch_ms(),
         version: env!("CARGO_PKG_VERSION"),
     };
-    super::json(status_code(health.state), &body)
+    answer(health.state, &body)
 }
 
 /// Tells whether IDs can be had.
 pub(super) fn ready(desk: &Desk) -> Result<Response, ApiError> {
     let health = desk.generator.health();
-    super::json(status_code(health.state), &StateBody { status: desk::status(&health) })
+    answer(health.state, &StateBody { status: desk::status(&health) })
 }
 
 /// Tells that the process is there. Whoever restarts it when it is not ready makes it worse.
@@ -87,9 +88,11 @@ pub(super) fn live() -> Result<Response, ApiError> {
     super::json(StatusCode::OK, &StateBody { status: "alive".to_owned() })
 }
 
-fn status_code(state: ServingState) -> StatusCode {
-    match state {
-        ServingState::Serving => StatusCode::OK,
-        ServingState::Refusing(_) | ServingState::Draining => StatusCode::SERVICE_UNAVAILABLE,
+fn answer(state: ServingState, body: &impl Serialize) -> Result<Response, ApiError> {
+    if state == ServingState::Serving {
+        return super::json(StatusCode::OK, body);
     }
+    let mut response = super::json(StatusCode::SERVICE_UNAVAILABLE, body)?;
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    Ok(response)
 }

@@ -49,7 +49,7 @@ pub(crate) struct IdRequest {
 #[serde(deny_unknown_fields)]
 pub(crate) struct IdsRequest {
     /// How many.
-    #[serde(default, deserialize_with = "params::whole")]
+    #[serde(default, deserialize_with = "params::count_field")]
     #[schema(value_type = u32, required = true, minimum = 1, maximum = 4096, example = 100)]
     count: Option<u64>,
     /// The kind of ID.

@@ -10,9 +10,10 @@ use coreflake_protocol::Count;
 use http_body_util::LengthLimitError;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
+use tokio::time::timeout;
 
 use crate::gateway::rest::error::ApiError;
-use crate::limits::GATEWAY_BODY_SIZE_MAX;
+use crate::limits::{GATEWAY_BODY_SIZE_MAX, GATEWAY_BODY_TIMEOUT};
 
 /// The parameters of a query string, each at most once.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -58,15 +59,14 @@ pub(crate) async fn body<T: DeserializeOwned>(request: Request) -> Result<Option
         return Err(ApiError::body_size(GATEWAY_BODY_SIZE_MAX));
     }
     let content = request.headers().get(CONTENT_TYPE).cloned();
-    let bytes =
-        to_bytes(request.into_body(), GATEWAY_BODY_SIZE_MAX).await.map_err(|error| match error
-            .source()
-        {
-            Some(cause) if cause.is::<LengthLimitError>() => {
-                ApiError::body_size(GATEWAY_BODY_SIZE_MAX)
-            }
-            _ => ApiError::body(format!("body: {error}")),
-        })?;
+    let bytes = to_bytes(request.into_body(), GATEWAY_BODY_SIZE_MAX);
+    // The stream's own deadline ends with the first byte that is sent, and that may have been the
+    // reply to an earlier request, or a `100 Continue`.
+    let bytes = timeout(GATEWAY_BODY_TIMEOUT, bytes).await.map_err(|_| ApiError::body_late())?;
+    let bytes = bytes.map_err(|error| match error.source() {
+        Some(cause) if cause.is::<LengthLimitError>() => ApiError::body_size(GATEWAY_BODY_SIZE_MAX),
+        _ => ApiError::body(format!("body: {error}")),
+    })?;
     if bytes.is_empty() {
         return Ok(None);
     }
@@ -90,12 +90,15 @@ pub(crate) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     T::deserialize(field).map(Some)
 }
 
-/// A whole number that may be missing. In JSON, `3.0` and `3e0` are one as well.
-pub(crate) fn whole<'de, D: Deserializer<'de>>(field: D) -> Result<Option<u64>, D::Error> {
-    let number = serde_json::Number::deserialize(field)?;
-    let whole = || number.as_f64()?.to_string().parse().ok();
-    let number = number.as_u64().or_else(whole);
-    number.map(Some).ok_or_else(|| D::Error::custom("a whole number is expected"))
+/// A count that may be missing. In JSON, `3.0` and `3e0` are whole numbers as well.
+pub(crate) fn count_field<'de, D: Deserializer<'de>>(field: D) -> Result<Option<u64>, D::Error> {
+    let value = serde_json::Value::deserialize(field)?;
+    let whole = || value.as_f64()?.to_string().parse().ok();
+    let count = value.as_u64().or_else(whole);
+    count.map(Some).ok_or_else(|| {
+        let shown = shown(&value.to_string());
+        D::Error::custom(format!("count `{shown}`: 1 to {} are allowed", Count::MAX))
+    })
 }
 
 /// Of a query string and a body, the one that names a parameter. `None` when neither does.
