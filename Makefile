@@ -1,6 +1,8 @@
 # What a change has to pass, and what is worth measuring. `make help` lists the targets.
 
 CARGO ?= cargo
+# Most tests wait for a server more than they compute: more of them at once than there are cores.
+TEST_THREADS ?= 4
 LOOM_FLAGS = RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom
 
 .PHONY: help setup test lint bench soak
@@ -8,7 +10,7 @@ LOOM_FLAGS = RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom
 help:
 	@echo "make test   install what the tests need, then run all of them"
 	@echo "make lint   formatting, clippy and documentation, warnings are errors"
-	@echo "make bench  ns per ID, claim and frame; then throughput and latency of a real server"
+	@echo "make bench  ns per ID, claim and frame; throughput and latency of a real server; REST and gRPC"
 	@echo "make soak   the long version: 10^8 IDs and more, each proved unique; 1,000 kills and restarts"
 
 setup:
@@ -16,7 +18,7 @@ setup:
 
 test: setup
 	$(CARGO) build --locked --workspace --bins --examples
-	$(CARGO) test --locked --workspace
+	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --workspace
 	$(LOOM_FLAGS) $(CARGO) test --locked -p coreflake-engine --test loom --profile testrelease
 	python3 protocol/vectors/make.py --check
 	./scripts/readme.sh
@@ -29,6 +31,7 @@ lint:
 bench: setup
 	$(CARGO) bench --locked
 	./scripts/measure.sh 10
+	./scripts/gateway.sh 5
 
 soak: setup
 	./scripts/measure.sh 60

@@ -194,7 +194,7 @@ fn a_library_is_named_where_it_belongs() {
         ("SystemTime", &["src/clock.rs"]),
         ("axum::", &["src/gateway/"]),
         ("hyper::", &["src/gateway/door.rs"]),
-        ("tonic::", &["src/gateway/grpc.rs"]),
+        ("tonic::", &["src/gateway/grpc.rs", "src/gateway/guard.rs"]),
         ("tonic_", &["src/gateway/grpc.rs", "src/gateway/thread.rs"]),
         ("utoipa::", &["src/gateway/openapi.rs", "src/gateway/rest/"]),
         ("form_urlencoded::", &["src/gateway/rest/params.rs"]),
