@@ -42,14 +42,17 @@ print(functools.reduce(lambda value, name: value[name], sys.argv[2].split("."), 
         "$work/report.json" "$1"
 }
 
+# HTTP clients have one request in flight per connection; gRPC clients share a connection.
+declare -A shape=([http]="--connections 64 --pipeline 1" [grpc]="--connections 16 --pipeline 4")
 for door in http grpc; do
+    read -ra shaped <<<"${shape[$door]}"
     : >"$work/rates"
     for _ in 1 2 3; do
-        load --target "$door://$(address "$work/baseline" "$door")" --threads 1 --connections 16 \
-            --pipeline 4 --rate max
+        load --target "$door://$(address "$work/baseline" "$door")" --threads 1 "${shaped[@]}" \
+            --rate max
         before=$(field requests_per_second)
-        load --target "$door://$(address "$work/gateway" "$door")" --threads 1 --connections 16 \
-            --pipeline 4 --rate max --verify
+        load --target "$door://$(address "$work/gateway" "$door")" --threads 1 "${shaped[@]}" \
+            --rate max --verify
         echo "$before $(field requests_per_second) $(field duplicates) $(field order_violations) $(field errors)" >>"$work/rates"
     done
     python3 - "$door" "$work/rates" <<'PYTHON'
