@@ -5,6 +5,7 @@ pub(crate) mod directory;
 pub(crate) mod file;
 pub(crate) mod filesystem;
 pub(crate) mod host;
+pub(crate) mod shared;
 
 use coreflake_engine::Swap;
 use coreflake_engine::keeper::Outcome;
