@@ -37,7 +37,7 @@ fn incarnation(lanes: u16) -> Incarnation {
     let plan = SequencePlan::new(layout.sequence_space(), lanes, 0, PoolShare::DEFAULT);
     let plan = plan.expect("few lanes");
     let now = layout.tick(START_MS).expect("inside the layout");
-    let incarnation = Incarnation::begin(layout, slot, &plan, now.minus(1));
+    let incarnation = Incarnation::begin(layout, &[slot], &plan, now.minus(1));
     incarnation.gate.open(Window::won(now.minus(1), layout.tick_max()));
     incarnation
 }

@@ -26,7 +26,7 @@ impl Tokens {
     /// token, or one longer than the protocol carries.
     pub fn read(path: &Path) -> Result<Self, String> {
         let name = path.display();
-        let bytes = read_private(path).map_err(|error| format!("{name}: {error}"))?;
+        let bytes = read_private(path, TOKEN_FILE_SIZE_MAX).map_err(|error| format!("{name}: {error}"))?;
         let tokens: Vec<_> = bytes
             .split(|byte| *byte == b'\n')
             .map(<[u8]>::trim_ascii)
@@ -60,7 +60,8 @@ pub fn first_token(path: &Path) -> Result<Vec<u8>, String> {
     Tokens::read(path).map(|mut tokens| tokens.tokens.swap_remove(0))
 }
 
-fn read_private(path: &Path) -> io::Result<Vec<u8>> {
+/// What a file holds that nobody but its owner may read.
+pub(crate) fn read_private(path: &Path, size_max: u64) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     let mode = metadata.permissions().mode() & 0o777;
@@ -69,9 +70,9 @@ fn read_private(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
     }
     let mut bytes = Vec::new();
-    let size = file.take(TOKEN_FILE_SIZE_MAX + 1).read_to_end(&mut bytes)?;
-    if size as u64 > TOKEN_FILE_SIZE_MAX {
-        let message = format!("more than {TOKEN_FILE_SIZE_MAX} bytes");
+    let size = file.take(size_max + 1).read_to_end(&mut bytes)?;
+    if size as u64 > size_max {
+        let message = format!("more than {size_max} bytes");
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }
     Ok(bytes)

@@ -6,7 +6,6 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use coreflake_engine::Gate;
 use coreflake_engine::trusted::{Change, Look, TrustedClock};
 use rustix::io::{Errno, read};
 use rustix::time::{
@@ -20,6 +19,7 @@ use tracing::{info, warn};
 use crate::clock::{self, WallTime};
 use crate::condition::Condition;
 use crate::limits::CLOCK_INTERVAL;
+use crate::tenure::Tenure;
 
 /// The wall clock as far as it is trusted, for whoever reserves by it.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ impl TrustedTime {
 #[derive(Debug)]
 pub(crate) struct ClockMonitor {
     time: TrustedTime,
-    gate: Arc<Gate>,
+    tenure: Tenure,
     condition: Arc<Condition>,
     /// Never fires; is cancelled whenever somebody sets the clock.
     alarm: AsyncFd<OwnedFd>,
@@ -83,7 +83,7 @@ impl ClockMonitor {
     /// To be called inside the runtime that will watch.
     pub(crate) fn new(
         time: TrustedTime,
-        gate: Arc<Gate>,
+        tenure: Tenure,
         condition: Arc<Condition>,
     ) -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
@@ -93,7 +93,7 @@ impl ClockMonitor {
         let alarm = unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE) };
         let monitor = Self {
             time,
-            gate,
+            tenure,
             condition,
             alarm: alarm.map_err(io::Error::from)?,
             confirmed: None,
@@ -132,7 +132,7 @@ impl ClockMonitor {
         let (change, ahead_ms, steps) = self
             .time
             .with(|clock| (clock.look(look, self.confirmed), clock.ahead_ms(), clock.steps()));
-        self.gate.correct(ahead_ms);
+        self.tenure.correct(ahead_ms);
         self.condition.set_clock(ahead_ms > 0, steps);
         if let Change::Suspect { .. } = change {
             self.jumped = Some(Instant::now());

@@ -15,6 +15,13 @@ pub(crate) struct Condition {
     clock_offset_us: AtomicI64,
     clock_steps: AtomicU64,
     store: AtomicU8,
+    slots_free: AtomicU64,
+    slots_taken: AtomicU64,
+    slots_mine: AtomicU64,
+    slots_unusable: AtomicU64,
+    claims: AtomicU64,
+    claim_conflicts: AtomicU64,
+    losses: AtomicU64,
     swap: Mutex<Option<Instant>>,
 }
 
@@ -31,6 +38,45 @@ impl Condition {
 
     pub(crate) fn set_store(&self, store: StoreState) {
         self.store.store(store.wire(), Ordering::Relaxed);
+    }
+
+    /// How many slots of the pool nobody has, others have, this node has, nobody can use.
+    pub(crate) fn set_slots(&self, free: usize, taken: usize, mine: usize, unusable: usize) {
+        let all = [&self.slots_free, &self.slots_taken, &self.slots_mine, &self.slots_unusable];
+        for (count, value) in all.into_iter().zip([free, taken, mine, unusable]) {
+            count.store(value as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// As [`Condition::set_slots`], by the names used in documents and metrics.
+    pub(crate) fn slots(&self) -> [(&'static str, u64); 4] {
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        [
+            ("free", count(&self.slots_free)),
+            ("taken", count(&self.slots_taken)),
+            ("mine", count(&self.slots_mine)),
+            ("unusable", count(&self.slots_unusable)),
+        ]
+    }
+
+    /// How many claims were tried, and how many of them somebody else was before.
+    pub(crate) fn set_claims(&self, claims: u64, conflicts: u64) {
+        self.claims.store(claims, Ordering::Relaxed);
+        self.claim_conflicts.store(conflicts, Ordering::Relaxed);
+    }
+
+    pub(crate) fn claims(&self) -> (u64, u64) {
+        let conflicts = self.claim_conflicts.load(Ordering::Relaxed);
+        (self.claims.load(Ordering::Relaxed), conflicts)
+    }
+
+    /// A slot was lost to somebody else.
+    pub(crate) fn count_loss(&self) {
+        self.losses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn losses(&self) -> u64 {
+        self.losses.load(Ordering::Relaxed)
     }
 
     /// The store is asked to swap a record.

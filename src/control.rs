@@ -6,9 +6,8 @@ use core::pin::pin;
 use std::io;
 use std::sync::Arc;
 
-use coreflake_engine::Gate;
 use coreflake_engine::drift::DriftState;
-use coreflake_protocol::{ClockState, Layout, StoreState};
+use coreflake_protocol::{ClockState, Layout, Slot, StoreState};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tracing::{error, warn};
 
@@ -18,11 +17,12 @@ use crate::identity::StoreError;
 use crate::keeper::KeeperEvent;
 use crate::limits::{REFUSE_TIMEOUT, SWAP_SLOW};
 use crate::ntp::{NtpMonitor, Round};
+use crate::tenure::Tenure;
 
 /// What the control plane looks after.
 #[derive(Debug)]
 pub(crate) struct Control {
-    pub(crate) gate: Arc<Gate>,
+    pub(crate) tenure: Tenure,
     pub(crate) time: TrustedTime,
     pub(crate) condition: Arc<Condition>,
     pub(crate) layout: Layout,
@@ -44,6 +44,9 @@ pub enum RunError {
     /// The control plane has no runtime.
     #[error("cannot start the control plane: {0}")]
     Control(io::Error),
+    /// No window was ever reserved, and none will be.
+    #[error("{0}")]
+    Refused(StoreError),
     /// The store of the windows is of no use any more, and what was reserved is used up.
     #[error("no further window can be reserved: {0}")]
     Store(StoreError),
@@ -51,19 +54,19 @@ pub enum RunError {
 
 impl Control {
     /// Runs until `stop` is ready, or until nothing can be served any more. Calls `ready` once,
-    /// when the window is held.
+    /// when a window is held, with its slots.
     pub(crate) async fn run(
         mut self,
-        ready: impl FnOnce(),
+        ready: impl FnOnce(&[Slot]),
         stop: impl Future<Output = ()>,
     ) -> Result<(), RunError> {
         let mut stop = pin!(stop);
         let mut ready = Some(ready);
         let mut failure = None;
         let mut slow = false;
-        let gate = Arc::clone(&self.gate);
+        let tenure = self.tenure.clone();
         let condition = Arc::clone(&self.condition);
-        let monitor = ClockMonitor::new(self.time.clone(), gate, condition);
+        let monitor = ClockMonitor::new(self.time.clone(), tenure, condition);
         let mut monitor = monitor.map_err(RunError::Control)?;
         let (rounds_sender, mut rounds) = unbounded_channel();
         let mut ntp = pin!(self.ntp.run(move |round| drop(rounds_sender.send(round))));
@@ -72,21 +75,24 @@ impl Control {
                 () = &mut stop => return Ok(()),
                 Some(name) = self.ended.recv() => return Err(RunError::ThreadEnded(name)),
                 Some(event) = self.keeper_events.recv() => match event {
-                    KeeperEvent::Opened => if let Some(ready) = ready.take() {
-                        ready();
+                    KeeperEvent::Opened(slots) => if let Some(ready) = ready.take() {
+                        ready(&slots);
                     },
+                    KeeperEvent::Ended(error) if ready.is_some() => {
+                        return Err(RunError::Refused(error));
+                    }
                     KeeperEvent::Ended(error) => failure = Some(error),
                 },
                 () = &mut ntp => {}
                 Some(round) = rounds.recv() => {
-                    Self::judge(&round, &self.gate, &self.condition);
+                    Self::judge(&round, &self.tenure, &self.condition);
                     monitor.confirm(round.started, round.confirms_clock());
                 }
                 due = monitor.due() => {
                     due.map_err(RunError::Control)?;
                     monitor.look();
                     slow = watch_store(&self.condition, slow);
-                    let hi_ms = self.layout.unix_ms(self.gate.view().hi);
+                    let hi_ms = self.tenure.hi().map_or(0, |hi| self.layout.unix_ms(hi));
                     let used_up = self.time.now_ms() > hi_ms + refuse_ms();
                     if let Some(error) = failure.take_if(|_| used_up) {
                         error!(%error, "the reserved window is used up: the server ends");
@@ -98,7 +104,7 @@ impl Control {
     }
 
     /// Draws the consequences of what the time servers say.
-    fn judge(round: &Round, gate: &Gate, condition: &Condition) {
+    fn judge(round: &Round, tenure: &Tenure, condition: &Condition) {
         let clock = match round.state {
             DriftState::Unknown => ClockState::Unknown,
             DriftState::Good { .. } => ClockState::Good,
@@ -106,7 +112,7 @@ impl Control {
             DriftState::Refuse { .. } => ClockState::Refusing,
         };
         condition.set_drift(clock, round.state.offset_us().unwrap_or(0));
-        gate.refuse_drift(round.state.refuses());
+        tenure.refuse_drift(round.state.refuses());
     }
 }
 

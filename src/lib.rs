@@ -39,6 +39,7 @@ pub mod server;
 mod service;
 mod shard;
 mod signals;
+mod tenure;
 mod tick_queue;
 mod timer;
 mod timestamp;

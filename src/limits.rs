@@ -109,6 +109,23 @@ pub(crate) const KEEPER_INTERVAL: Duration = Duration::from_millis(20);
 /// How often the clock is compared with the one that nobody sets. A step is noticed at once anyway.
 pub(crate) const CLOCK_INTERVAL: Duration = Duration::from_millis(50);
 
+/// How long a thread may take to take over a lane: it looks as soon as it has ended its turn.
+pub(crate) const HANDOVER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The limit of the pause after a claim that has led to nothing; it doubles with each up to the
+/// other one. The pause is any time below it.
+pub(crate) const CLAIM_BACKOFF_MIN: Duration = Duration::from_millis(10);
+pub(crate) const CLAIM_BACKOFF_MAX: Duration = Duration::from_secs(2);
+
+/// Among how many free slots a node chooses, at least.
+pub(crate) const CLAIM_CHOICES_MIN: usize = 4;
+
+/// How many claims of unknown outcome a node remembers.
+pub(crate) const CLAIM_DOUBTS_MAX: usize = 64;
+
+/// How often a node that waits for a slot says so again.
+pub(crate) const CLAIM_TOLD_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How long the keeper may take to give the rest of its window back when the server stops.
 pub(crate) const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -255,3 +272,24 @@ impl Default for Limits {
         }
     }
 }
+
+/// How many slots one server can have.
+pub(crate) const WORKER_SLOTS: RangeInclusive<u16> = 1..=32;
+
+/// How long a session with a shared store can be, in milliseconds.
+pub(crate) const STORE_SESSION_MS: RangeInclusive<u64> = 1_000..=600_000;
+
+/// How long one call to a shared store may take, in milliseconds.
+pub(crate) const STORE_TIMEOUT_MS: RangeInclusive<u64> = 50..=60_000;
+
+/// How often a server whose store does not answer says so again.
+pub(crate) const STORE_TOLD_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often a repair is tried on a record that changes meanwhile.
+pub(crate) const REPAIR_ATTEMPTS_MAX: usize = 16;
+
+/// Addresses of one store that are tried.
+pub(crate) const STORE_ENDPOINTS_MAX: usize = 16;
+
+/// Bytes of a file with a certificate, a key or a password.
+pub(crate) const STORE_FILE_SIZE_MAX: u64 = 256 * 1_024;

@@ -5,11 +5,11 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use coreflake_engine::sanity::{self, ImplausibleClock};
-use coreflake_engine::{Claimant, Incarnation, Lane};
-use coreflake_protocol::{Tick, TickError};
+use coreflake_engine::{Claimant, Lane};
+use coreflake_protocol::{Layout, Slot, TickError};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -18,19 +18,22 @@ use crate::admission::Admission;
 use crate::clock::WallTime;
 use crate::clock_monitor::TrustedTime;
 use crate::condition::Condition;
-use crate::config::{Config, StateConfig};
+use crate::config::{Config, StateConfig, WorkerConfig};
 use crate::control::{Control, RunError};
 use crate::counters::LaneCounters;
 use crate::gateway::{Doors, GatewaySeed};
-use crate::identity::file::{FileStore, SlotKey};
-use crate::identity::{StoreError, host};
-use crate::keeper::{KeeperEvent, KeeperThread};
+use crate::identity::file::SlotKey;
+use crate::identity::local::LocalStore;
+use crate::identity::shared::SharedStore;
+use crate::identity::{StoreError, WindowStore, host};
+use crate::keeper::{KeeperEvent, KeeperThread, Wanted};
 use crate::limits::RELEASE_TIMEOUT;
 use crate::metrics::{Metrics, Sources};
 use crate::net::socket;
 use crate::ntp::{NtpMonitor, ServersError};
 use crate::service::{Identity, Service};
 use crate::shard::ShardSeed;
+use crate::tenure::{Left, Tenure};
 
 /// A server that holds the record of its slot and its sockets, and serves nobody yet.
 #[derive(Debug)]
@@ -85,23 +88,25 @@ impl Server {
     ///
     /// When the clock cannot be right, the record cannot be used, or the address cannot be had.
     pub fn bind(config: Config) -> Result<Self, StartError> {
-        let Config { layout, slot, plan, udp_allow, tokens, limits, state, ntp, .. } = config;
+        let Config { layout, worker, plan, udp_allow, tokens, limits, state, ntp, .. } = config;
         let Config { listen, http, grpc, .. } = config;
         let ntp = NtpMonitor::new(ntp.servers, ntp.interval)?;
         let now_ms = WallTime::now().unix_ms();
         layout.tick(now_ms)?;
         sanity::check_release(now_ms)?;
-        // First the record: whoever has it is the only one, and nobody else gets to the port.
-        let key = SlotKey::new(&layout, slot);
-        let StateConfig { directory, allowed_filesystems, window_ms, accept_clock } = state;
-        let store = FileStore::open(&directory, &allowed_filesystems, key, now_ms)?;
-        let record = store.record().clone();
-        match sanity::check_slot(now_ms, record.created_ms, record.written_ms) {
-            Err(error @ ImplausibleClock::LongAfterUse { .. }) if accept_clock => {
-                warn!(%error, "accepted");
-            }
-            result => result?,
-        }
+        // First the record of a slot that was asked for: whoever has it is the only one, and nobody
+        // else gets to the port.
+        let StateConfig { window_ms, accept_clock, .. } = state;
+        let WorkerConfig { datacenter_id, pool, count, fixed } = worker;
+        let wanted = Wanted {
+            pool: pool.iter().map(|slot| SlotKey::new(&layout, *slot)).collect(),
+            count: count.into(),
+            fixed,
+            stale_after: stale_after(&state),
+        };
+        let holder = host::new_holder().map_err(StartError::Random)?;
+        let claimant = Claimant { holder, host: host::name(), ahead_ms: window_ms };
+        let store = open(&state, &layout, &wanted, &claimant)?;
 
         let udp_on = !udp_allow.is_empty();
         let sockets = socket::bind(listen, plan.shards(), udp_on).map_err(at(listen))?;
@@ -112,14 +117,17 @@ impl Server {
         let (http, http_listeners) = door(http, gateways)?;
         let (grpc, grpc_listeners) = door(grpc, gateways)?;
 
-        let lo = Tick::new(record.bound_ms.saturating_sub(layout.epoch_ms()));
-        let Incarnation { mut lanes, gate } = Incarnation::begin(layout, slot, &plan, lo);
-        let gateway_lanes = lanes.split_off(usize::from(plan.shards()));
         let shards = plan.shards();
         let names = (0..shards).map(|index| format!("shard-{index}"));
         let names: Vec<_> = names.chain((0..gateways).map(|i| format!("gateway-{i}"))).collect();
         let runtimes: Vec<_> = names.iter().map(|_| Arc::new(OnceLock::new())).collect();
-        let identity = Arc::new(Identity { layout, slot, plan, started: Instant::now() });
+        let fixed: Arc<[_]> = if fixed { pool.into() } else { Arc::default() };
+        let started = Instant::now();
+        let kept = plan.clone();
+        let identity = Arc::new(Identity { layout, datacenter_id, fixed, plan, started });
+        let tenure = Tenure::default();
+        let (threads, orders): (Vec<_>, Vec<_>) =
+            names.iter().map(|_| unbounded_channel()).unzip();
         let counters: Arc<[_]> = names.iter().map(|_| Arc::new(LaneCounters::new())).collect();
         let condition = Arc::new(Condition::default());
         let time = TrustedTime::new();
@@ -127,7 +135,7 @@ impl Server {
         let gateway_admission = Arc::new(Admission::of_gateway(&limits));
         let metrics = Arc::new(Metrics::new(Sources {
             identity: Arc::clone(&identity),
-            gate: Arc::clone(&gate),
+            tenure: tenure.clone(),
             condition: Arc::clone(&condition),
             time: time.clone(),
             window_ms,
@@ -138,22 +146,22 @@ impl Server {
         }));
         let cores = core_affinity::get_core_ids().unwrap_or_default();
         let stopping = CancellationToken::new();
-        let service = |lane, index| {
+        let service = |index| {
             Service::new(
                 Arc::clone(&identity),
-                lane,
                 index,
-                Arc::clone(&gate),
                 Arc::clone(&counters),
                 Arc::clone(&condition),
                 time.clone(),
             )
         };
-        let shard_seeds = (0..).zip(lanes).zip(sockets).map(|((index, lane), sockets)| {
+        let mut orders = orders;
+        let gateway_orders = orders.split_off(usize::from(shards));
+        let shard_seeds = (0..).zip(orders).zip(sockets).map(|((index, orders), sockets)| {
             let place = usize::from(index);
             Seed::Shard(ShardSeed {
                 core: cores.get(place % cores.len().max(1)).copied(),
-                service: service(lane, index),
+                service: service(index),
                 counters: Arc::clone(&counters[place]),
                 sockets,
                 tokens: tokens.clone(),
@@ -163,16 +171,17 @@ impl Server {
                 runtime: Arc::clone(&runtimes[place]),
                 // A token of its own: its waiting tasks share no lock with those of other shards.
                 stopping: stopping.child_token(),
+                orders,
             })
         });
         let doors = http_listeners.into_iter().zip(grpc_listeners);
-        let gateway_seeds = (shards..).zip(gateway_lanes).zip(doors);
-        let gateway_seeds = gateway_seeds.map(|((index, lane), (http, grpc))| {
+        let gateway_seeds = (shards..).zip(gateway_orders).zip(doors);
+        let gateway_seeds = gateway_seeds.map(|((index, orders), (http, grpc))| {
             let place = usize::from(index);
             Seed::Gateway(GatewaySeed {
                 // A core that no shard has, if there is one.
                 core: cores.get(place).copied(),
-                service: service(lane, index),
+                service: service(index),
                 counters: Arc::clone(&counters[place]),
                 identity: Arc::clone(&identity),
                 doors: Doors { http, grpc },
@@ -181,22 +190,23 @@ impl Server {
                 metrics: Arc::clone(&metrics),
                 runtime: Arc::clone(&runtimes[place]),
                 stopping: stopping.child_token(),
+                orders,
             })
         });
         let seeds = names.iter().cloned().zip(shard_seeds.chain(gateway_seeds)).collect();
         let (events, keeper_events) = unbounded_channel();
         let (keeper_stop, stop) = mpsc::channel();
-        let holder = host::new_holder().map_err(StartError::Random)?;
-        let claimant = Claimant { holder, host: host::name(), ahead_ms: window_ms };
         let keeper = KeeperThread {
-            store: Box::new(store),
-            record,
+            store,
             layout,
+            plan: kept,
+            wanted,
             claimant,
-            gate,
             accept_clock,
             time,
             condition,
+            tenure,
+            threads,
             events,
             stop,
         };
@@ -241,30 +251,30 @@ impl Server {
         Arc::clone(&self.counters)
     }
 
-    /// The line that says that everything is bound and a window is held.
-    pub fn ready_line(&self) -> String {
+    /// The line that says that everything is bound and a window is held, without the workers.
+    fn doors(&self) -> String {
         let doors = [("udp", self.udp), ("http", self.http), ("grpc", self.grpc)];
         let doors: String = doors
             .into_iter()
             .filter_map(|(name, door)| door.map(|door| format!(" {name}={door}")))
             .collect();
-        let slot = self.identity.slot;
-        format!(
-            "ready tcp={}{doors} datacenter={} worker={} shards={}",
-            self.tcp,
-            slot.datacenter_id(),
-            slot.worker_id(),
-            self.identity.plan.shards()
-        )
+        format!("ready tcp={}{doors} datacenter={}", self.tcp, self.identity.datacenter_id)
     }
 
     /// Serves until `stop` is ready, then drains and returns. `ready` is called once, when all
-    /// shards serve and a window is held.
+    /// shards serve and a window is held, with the line that says so.
     ///
     /// # Errors
     ///
     /// When a shard cannot be built or ends by itself, or no window can be reserved any more.
-    pub fn run(self, ready: impl FnOnce(), stop: impl Future<Output = ()>) -> Result<(), RunError> {
+    pub fn run(
+        self,
+        ready: impl FnOnce(&str),
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), RunError> {
+        let doors = self.doors();
+        let shards = self.identity.plan.shards();
+        let ready = |slots: &[Slot]| ready(&ready_line(&doors, slots, shards));
         let Self { seeds, keeper, keeper_events, keeper_stop, counters, stopping, ntp, .. } = self;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -274,7 +284,7 @@ impl Server {
         let _stop = stopping.clone().drop_guard();
         let (threads, ended) = start(seeds)?;
         let control = Control {
-            gate: Arc::clone(&keeper.gate),
+            tenure: keeper.tenure.clone(),
             time: keeper.time.clone(),
             condition: Arc::clone(&keeper.condition),
             layout: keeper.layout,
@@ -295,7 +305,8 @@ impl Server {
         info!("stopping");
         stopping.cancel();
         let lanes: Vec<_> = threads.into_iter().map(JoinHandle::join).collect();
-        let lanes = lanes.into_iter().map(|joined| joined.unwrap_or(None)).collect();
+        let left: Option<Vec<_>> = lanes.into_iter().map(|joined| joined.unwrap_or(None)).collect();
+        let lanes = left.map(|left| left.into_iter().flatten().collect());
         // A store that does not answer does not hold up the end: it costs the next start a wait.
         if keeper_stop.send(lanes).is_ok() && released.recv_timeout(RELEASE_TIMEOUT).is_err() {
             warn!("the store does not answer: the rest of the window is not given back");
@@ -318,12 +329,46 @@ enum Seed {
 }
 
 impl Seed {
-    fn run(self, built: &mpsc::Sender<io::Result<()>>) -> Option<Lane> {
+    fn run(self, built: &mpsc::Sender<io::Result<()>>) -> Left {
         match self {
             Self::Shard(seed) => seed.run(built),
             Self::Gateway(seed) => seed.run(built),
         }
     }
+}
+
+fn ready_line(doors: &str, slots: &[Slot], shards: u16) -> String {
+    let workers: Vec<_> = slots.iter().map(|slot| slot.worker_id().to_string()).collect();
+    let first = workers.first().map_or("", String::as_str);
+    let all = match workers.len() {
+        1 => String::new(),
+        _ => format!(" workers={}", workers.join(",")),
+    };
+    format!("{doors} worker={first}{all} shards={shards}")
+}
+
+/// The store of the windows. One of this machine is locked at once.
+fn open(
+    state: &StateConfig,
+    layout: &Layout,
+    wanted: &Wanted,
+    claimant: &Claimant,
+) -> Result<Box<dyn WindowStore>, StartError> {
+    let StateConfig { directory, allowed_filesystems, .. } = state;
+    let Wanted { pool, count, fixed, .. } = wanted;
+    if let Some(store) = &state.store {
+        let holder = claimant.holder;
+        let store = SharedStore::new(store, *layout, pool.clone(), directory, holder)?;
+        return Ok(Box::new(store));
+    }
+    let store = LocalStore::open(directory, allowed_filesystems, pool.clone(), *count, *fixed)?;
+    Ok(Box::new(store))
+}
+
+/// How long the marker of a process that was killed may outlive it: a store may take twice the
+/// session to notice, and some more when its leader changes.
+fn stale_after(state: &StateConfig) -> Duration {
+    state.store.as_ref().map_or(Duration::ZERO, |store| store.settings.session * 3)
 }
 
 /// Binds a door of the gateway, once per thread; without an address it has none.
@@ -345,7 +390,7 @@ fn at(address: SocketAddr) -> impl Fn(io::Error) -> StartError {
 }
 
 /// The threads, and the names of those that have ended.
-type Threads = (Vec<JoinHandle<Option<Lane>>>, UnboundedReceiver<String>);
+type Threads = (Vec<JoinHandle<Left>>, UnboundedReceiver<String>);
 
 /// Starts a thread per seed and waits until all are built.
 fn start(seeds: Vec<(String, Seed)>) -> Result<Threads, RunError> {

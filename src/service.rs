@@ -5,11 +5,13 @@ use core::time::Duration;
 use std::sync::Arc;
 use std::time::Instant;
 
-use coreflake_engine::{Demand, Gate, GateView, Lane, Outcome, Refusal, RunSink, SequencePlan};
+use coreflake_engine::{
+    Demand, GateView, Lane, LaneEnd, Outcome, Refusal, RunSink, SequencePlan,
+};
 use coreflake_protocol::frame::{DATAGRAM_SIZE_MAX, REQUEST_SIZE_MAX};
 use coreflake_protocol::{
     Count, ErrorCode, ErrorReply, Health, Id, Info, Layout, Parts, Response, ServingState, Slot,
-    Tick,
+    Tick, WorkerIds,
 };
 use tracing::warn;
 
@@ -17,6 +19,7 @@ use crate::clock::WallTime;
 use crate::clock_monitor::TrustedTime;
 use crate::condition::Condition;
 use crate::counters::LaneCounters;
+use crate::tenure::Seat;
 
 /// Between two turns of a shard, in milliseconds, before it asks whether the clock has jumped: less
 /// than makes a jump suspect.
@@ -32,7 +35,9 @@ const DATAGRAM_SIZE: u16 = DATAGRAM_SIZE_MAX as u16;
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
     pub(crate) layout: Layout,
-    pub(crate) slot: Slot,
+    pub(crate) datacenter_id: u16,
+    /// The slots that were asked for by their numbers, ascending; none when free ones are taken.
+    pub(crate) fixed: Arc<[Slot]>,
     pub(crate) plan: SequencePlan,
     pub(crate) started: Instant,
 }
@@ -45,6 +50,8 @@ pub(crate) struct Turn {
     /// The wall clock as it was read.
     begun: WallTime,
     gate: GateView,
+    /// Which seat the gate stands in front of.
+    seats: u64,
 }
 
 impl Turn {
@@ -54,13 +61,20 @@ impl Turn {
     }
 }
 
+/// In front of no lane.
+const NO_GATE: GateView =
+    GateView { hi: Tick::ZERO, ahead_ms: 0, refusal: Some(Refusal::Starting) };
+
 /// Answers what a shard is asked. Owned by the shard's thread.
 #[derive(Debug)]
 pub(crate) struct Service {
     identity: Arc<Identity>,
-    lane: Lane,
+    /// Nothing as long as no window is won.
+    seat: Option<Seat>,
+    /// How many there were before, and where the lane of the last one stood.
+    seats: u64,
+    before: Option<LaneEnd>,
     lane_index: u16,
-    gate: Arc<Gate>,
     counters: Arc<LaneCounters>,
     all_counters: Arc<[Arc<LaneCounters>]>,
     condition: Arc<Condition>,
@@ -75,9 +89,7 @@ pub(crate) struct Service {
 impl Service {
     pub(crate) fn new(
         identity: Arc<Identity>,
-        lane: Lane,
         lane_index: u16,
-        gate: Arc<Gate>,
         all_counters: Arc<[Arc<LaneCounters>]>,
         condition: Arc<Condition>,
         time: TrustedTime,
@@ -85,9 +97,10 @@ impl Service {
         let counters = Arc::clone(&all_counters[usize::from(lane_index)]);
         Self {
             identity,
-            lane,
+            seat: None,
+            seats: 0,
+            before: None,
             lane_index,
-            gate,
             counters,
             all_counters,
             condition,
@@ -99,20 +112,36 @@ impl Service {
         }
     }
 
+    /// Issues from another seat from now on, or from none, and gives the lane back that it had. IDs
+    /// go on rising.
+    pub(crate) fn sit(&mut self, seat: Option<Seat>) -> Option<Lane> {
+        let lane = self.seat.take().map(|seat| seat.lane);
+        if let Some(lane) = &lane {
+            self.counters.publish(lane);
+            self.before = Some(lane.end());
+        }
+        self.seat = seat;
+        self.seats += 1;
+        if let (Some(seat), Some(before)) = (&mut self.seat, self.before) {
+            seat.lane.succeed(before);
+        }
+        lane
+    }
+
     /// Begins a turn. With the end of a turn, the only place where a lane's thread reads the clock.
     ///
     /// Time that has passed since the last turn may be a rest of this shard or a jump of the clock.
     /// When it is long, the shard asks: the clock monitor may not have seen the jump yet, and a
     /// lane that has followed it would have to refuse when the clock returns.
     pub(crate) fn turn(&self) -> Turn {
-        let gate = self.gate.view();
+        let gate = self.seat.as_ref().map_or(NO_GATE, |seat| seat.gate.view());
         let begun = WallTime::now();
         let mut now = begun.minus_ms(gate.ahead_ms);
         if now.unix_ms().abs_diff(self.last_turn_ms.get()) > REST_MS_MAX {
             now = self.time.now();
         }
         self.last_turn_ms.set(now.unix_ms());
-        Turn { now, begun, gate }
+        Turn { now, begun, gate, seats: self.seats }
     }
 
     /// Notes that a request for IDs which came at `arrived` has been met.
@@ -135,8 +164,9 @@ impl Service {
 
     /// Makes visible what the lane has counted.
     fn publish(&self) {
-        let stats = self.lane.stats();
-        self.counters.publish(&self.lane);
+        let Some(Seat { lane, .. }) = &self.seat else { return };
+        let stats = lane.stats();
+        self.counters.publish(lane);
         if stats.clock_regressions != self.clock_regressions_logged.get() {
             self.clock_regressions_logged.set(stats.clock_regressions);
             warn!(
@@ -167,9 +197,13 @@ impl Service {
         demand: &mut Demand,
         sink: &mut impl RunSink,
     ) -> Outcome {
-        let outcome = match turn.gate.refusal {
-            Some(refusal) => Outcome::Refused(refusal),
-            None => self.lane.generate(turn.now.unix_ms(), turn.gate.hi, demand, sink),
+        let outcome = match (&mut self.seat, turn.gate.refusal) {
+            (_, Some(refusal)) => Outcome::Refused(refusal),
+            // A gate that stands in front of another lane says nothing about this one.
+            (Some(seat), None) if turn.seats == self.seats => {
+                seat.lane.generate(turn.now.unix_ms(), turn.gate.hi, demand, sink)
+            }
+            _ => Outcome::Refused(Refusal::Starting),
         };
         if let Outcome::Refused(refusal) = outcome {
             self.counters.refuse(refusal);
@@ -178,8 +212,8 @@ impl Service {
     }
 
     /// Ends the service: the lane issues nothing more.
-    pub(crate) fn into_lane(self) -> Lane {
-        self.lane
+    pub(crate) fn into_lane(self) -> Option<Lane> {
+        self.seat.map(|seat| seat.lane)
     }
 
     pub(crate) fn parse(&self, id: Id) -> Parts {
@@ -193,8 +227,9 @@ impl Service {
 
     pub(crate) fn health(&self, turn: &Turn) -> Health {
         self.publish();
-        let refusal =
-            turn.gate.refusal.or_else(|| self.lane.refusal(turn.now.unix_ms(), turn.gate.hi));
+        let lane = self.seat.as_ref().map(|seat| &seat.lane);
+        let of_lane = || lane?.refusal(turn.now.unix_ms(), turn.gate.hi);
+        let refusal = turn.gate.refusal.or_else(of_lane);
         let state = match refusal {
             _ if self.draining => ServingState::Draining,
             Some(refusal) => ServingState::Refusing(refusal.code().wire()),
@@ -202,8 +237,8 @@ impl Service {
         };
         Health {
             state,
-            datacenter_id: self.identity.slot.datacenter_id(),
-            worker_id: self.identity.slot.worker_id(),
+            datacenter_id: self.identity.datacenter_id,
+            worker_id: self.slots().first().map(|slot| slot.worker_id()),
             uptime_seconds: self.identity.started.elapsed().as_secs(),
             ids_generated: self.all_counters.iter().map(|shard| shard.ids()).sum(),
             window_left_ms: self.window_left_ms(turn),
@@ -212,18 +247,18 @@ impl Service {
             store: self.condition.store(),
             clock_offset_us: self.condition.clock_offset_us(),
             clock_steps: self.condition.clock_steps(),
-            clock_regressions: self.lane.stats().clock_regressions,
+            clock_regressions: lane.map_or(0, |lane| lane.stats().clock_regressions),
         }
     }
 
     pub(crate) fn info(&self, turn: &Turn) -> Info {
-        let Identity { layout, slot, plan, .. } = &*self.identity;
-        let stats = self.lane.stats();
+        let Identity { layout, datacenter_id, plan, .. } = &*self.identity;
+        let stats = self.seat.as_ref().map(|seat| *seat.lane.stats()).unwrap_or_default();
         let home = plan.home(self.lane_index);
         Info {
             layout: *layout,
-            datacenter_id: slot.datacenter_id(),
-            worker_id: slot.worker_id(),
+            datacenter_id: *datacenter_id,
+            worker_ids: self.worker_ids(),
             count_max: Count::MAX,
             request_size_max: REQUEST_SIZE,
             datagram_size_max: DATAGRAM_SIZE,
@@ -236,6 +271,16 @@ impl Service {
             lane_waits: stats.waits,
             lane_pool_claims: stats.pool_claims,
         }
+    }
+
+    /// The slots that IDs are issued from, or will be.
+    fn slots(&self) -> &[Slot] {
+        self.seat.as_ref().map_or(&self.identity.fixed, |seat| &seat.slots)
+    }
+
+    /// Their worker parts.
+    pub(crate) fn worker_ids(&self) -> WorkerIds {
+        self.slots().iter().map(|slot| slot.worker_id()).collect()
     }
 
     fn window_left_ms(&self, turn: &Turn) -> u64 {

@@ -6,10 +6,10 @@ use std::rc::Rc;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
 
-use coreflake_engine::Lane;
 use ipnet::IpNet;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, LocalOptions};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
@@ -24,6 +24,7 @@ use crate::net::socket::ShardSockets;
 use crate::net::source::SourceFilter;
 use crate::net::udp::UdpDoor;
 use crate::service::Service;
+use crate::tenure::{self, Handover, Left};
 use crate::tick_queue::TickQueue;
 
 /// What the tasks of one shard have in common.
@@ -52,12 +53,13 @@ pub(crate) struct ShardSeed {
     pub(crate) limits: Limits,
     pub(crate) runtime: Arc<OnceLock<Handle>>,
     pub(crate) stopping: CancellationToken,
+    pub(crate) orders: UnboundedReceiver<Handover>,
 }
 
 impl ShardSeed {
     /// Runs the shard on the current thread until the server stops, and gives its lane back. Tells
     /// `built` once whether it could be built; before that nothing is served.
-    pub(crate) fn run(self, built: &Sender<io::Result<()>>) -> Option<Lane> {
+    pub(crate) fn run(self, built: &Sender<io::Result<()>>) -> Left {
         if let Some(core) = self.core
             && !core_affinity::set_for_current(core)
         {
@@ -117,7 +119,7 @@ impl ShardSeed {
             tasks: tasks.clone(),
             shard: Rc::clone(&shard),
         };
-        Ok(Doors { shard, acceptor, udp, tasks })
+        Ok(Doors { shard, acceptor, udp, tasks, orders: self.orders })
     }
 }
 
@@ -127,11 +129,12 @@ struct Doors {
     acceptor: Acceptor,
     udp: Option<UdpDoor>,
     tasks: TaskTracker,
+    orders: UnboundedReceiver<Handover>,
 }
 
 impl Doors {
     async fn serve(self) -> io::Result<()> {
-        let Self { shard, acceptor, udp, tasks } = self;
+        let Self { shard, acceptor, udp, tasks, orders } = self;
         let streams = async {
             tasks.spawn_local(acceptor.run());
             shard.stopping.cancelled().await;
@@ -151,10 +154,12 @@ impl Doors {
         // A door that fails ends the shard, and the shard the process.
         let doors = async { tokio::try_join!(streams, datagrams).map(|_| ()) };
         let clock = shard.coarse_clock.run();
+        let seats = tenure::obey(orders, |seat| shard.service.borrow_mut().sit(seat));
         tokio::select! {
             result = doors => result,
             result = shard.queue.run() => result,
             () = clock => Ok(()),
+            () = seats => Ok(()),
         }
     }
 }

@@ -79,6 +79,9 @@ impl Swap {
     /// The unused rest of the last window, given back by its holder after all lanes are gone:
     /// `issued_ms` is the highest tick that any of them has entered, if one has.
     ///
+    /// The only write that lowers a bound. It raises the term, so that `(term, bound)` of a record
+    /// only ever rises: a record that is lower than one seen before comes from a backup.
+    ///
     /// # Panics
     ///
     /// When a lane has been beyond the bound.
@@ -91,7 +94,8 @@ impl Swap {
     ) -> Self {
         let bound_ms = issued_ms.unwrap_or(lo_ms).max(lo_ms);
         assert!(bound_ms <= from.bound_ms, "ticks beyond the bound were used");
-        let to = Record { bound_ms, written_ms: now_ms, attempt, ..from.clone() };
+        let term = from.term.saturating_add(1);
+        let to = Record { term, bound_ms, written_ms: now_ms, attempt, ..from.clone() };
         Self { from, to }
     }
 
@@ -150,7 +154,9 @@ pub(crate) mod tests {
     #[test]
     fn a_release_gives_back_what_no_lane_has_entered() {
         let held = free(13_000);
-        let released = |issued| Swap::release(held.clone(), 9_000, issued, 10_001, 5).to.bound_ms;
+        let release = |issued| Swap::release(held.clone(), 9_000, issued, 10_001, 5).to;
+        let released = |issued| release(issued).bound_ms;
+        assert_eq!(release(None).term, held.term + 1);
         assert_eq!(released(Some(10_001)), 10_001);
         assert_eq!(released(None), 9_000);
         assert_eq!(released(Some(8_000)), 9_000);

@@ -9,8 +9,8 @@ use crate::lane::Lane;
 use crate::plan::SequencePlan;
 use crate::pool::Pool;
 
-/// The lanes of a slot for one claim of it. There is no way to reset one: who loses a slot and
-/// claims it again gets another window and begins another incarnation.
+/// The lanes of one or more slots for one claim of them. There is no way to reset one: who loses a
+/// slot and claims it again gets another window and begins another incarnation.
 #[derive(Debug)]
 pub struct Incarnation {
     /// One generator per lane of the plan, in the plan's order.
@@ -21,11 +21,21 @@ pub struct Incarnation {
 
 impl Incarnation {
     /// Lanes for the window that begins behind `lo`, and for all that follow it. They issue nothing
-    /// before [`Gate::open`] is given that window.
-    pub fn begin(layout: Layout, slot: Slot, plan: &SequencePlan, lo: Tick) -> Self {
+    /// before [`Gate::open`] is given that window. With several slots the plan shares the sequence
+    /// spaces of all, and the window is one that all have: see [`Window::common`](crate::Window::common).
+    ///
+    /// # Panics
+    ///
+    /// When the slots do not ascend, or the plan is one for another number of them.
+    pub fn begin(layout: Layout, slots: &[Slot], plan: &SequencePlan, lo: Tick) -> Self {
+        let numbers = slots.iter().map(|slot| layout.slot_number(*slot));
+        assert!(numbers.is_sorted_by(|slot, next| slot < next), "slots ascend, each is there once");
+        let spaces = u64::from(layout.sequence_space()) * slots.len() as u64;
+        assert!(u64::from(plan.space()) == spaces, "a plan for {} slots", slots.len());
+        let slots: Arc<[Slot]> = slots.into();
         let pool = Arc::new(Pool::new(plan.pool()));
         let lanes = (0..plan.lanes())
-            .map(|lane| Lane::new(layout, slot, plan.home(lane), Arc::clone(&pool), lo))
+            .map(|lane| Lane::new(layout, Arc::clone(&slots), plan.home(lane), Arc::clone(&pool), lo))
             .collect();
         Self { lanes, gate: Arc::new(Gate::new(lo)) }
     }

@@ -69,8 +69,12 @@ pub enum Verdict {
     Nothing,
     /// Ticks up to this one may be used.
     Publish(Tick),
-    /// The slot is lost. What was published before may still be used up.
+    /// The slot is lost: somebody else has claimed it. What was published before may still be used
+    /// up.
     Lost,
+    /// The slot is lost: the record is one that was overwritten before. The store has forgotten what
+    /// it had acknowledged, or was restored from a backup; none of its records can be trusted.
+    WentBack,
 }
 
 impl Keeper {
@@ -130,7 +134,18 @@ impl Keeper {
                 self.state = State::Resting;
                 Verdict::Nothing
             }
-            Some(_) => self.give_up(),
+            Some(record) => {
+                let went_back = record.is_before(&self.held);
+                self.give_up();
+                if went_back { Verdict::WentBack } else { Verdict::Lost }
+            }
+        }
+    }
+
+    /// The record was seen to be another one: it is looked at before anything else is done.
+    pub fn doubt(&mut self) {
+        if self.state == State::Resting {
+            self.state = State::Doubting;
         }
     }
 
@@ -233,6 +248,21 @@ mod tests {
         assert_eq!(keeper.found(Some(twin)), Verdict::Lost);
         assert!(keeper.is_lost() && keeper.poll(NOW_MS + 9_000, 4).is_none(), "for ever");
         assert_eq!(keeper.release(None, NOW_MS, 5), None);
+    }
+
+    #[test]
+    fn a_record_of_the_past_is_no_successor() {
+        let looks = |record: fn(&Record) -> Record| {
+            let mut keeper = keeper();
+            keeper.doubt();
+            assert_eq!(keeper.poll(NOW_MS, 2), Some(Order::Look));
+            let record = record(keeper.held());
+            keeper.found(Some(record))
+        };
+        assert_eq!(looks(|held| Record { term: held.term + 1, ..held.clone() }), Verdict::Lost);
+        let before = |held: &Record| Record { bound_ms: held.bound_ms - 1, ..held.clone() };
+        assert_eq!(looks(before), Verdict::WentBack);
+        assert_eq!(looks(Record::clone), Verdict::Nothing);
     }
 
     #[test]

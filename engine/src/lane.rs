@@ -21,10 +21,15 @@ const HOLD_TICKS_PER_STEP: u64 = 16;
 
 /// One generator with its own sequence sub-ranges. It walks upwards through `(tick, sequence)` and
 /// is owned by one thread; lanes of a node meet only in the [`Pool`].
+///
+/// A node with several slots has their sequence spaces one behind the other, in the order of the
+/// slots: number `n` is sequence number `n mod 4096` of slot `n / 4096`. IDs rise with `n`, since the
+/// slot stands above the sequence in an ID.
 #[derive(Debug)]
 pub struct Lane {
     layout: Layout,
-    slot: Slot,
+    /// Ascending.
+    slots: Arc<[Slot]>,
     /// The ticks up to here belong to somebody else.
     lo: Tick,
     /// The tick of the sub-ranges below. All ticks up to it are used up or given up.
@@ -49,6 +54,14 @@ pub struct Lane {
     stats: LaneStats,
 }
 
+/// Where a lane stands when another one takes its place.
+#[derive(Clone, Copy, Debug)]
+pub struct LaneEnd {
+    tick: Tick,
+    last: Option<Id>,
+    stats: LaneStats,
+}
+
 /// What a lane has done since it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LaneStats {
@@ -69,14 +82,14 @@ pub struct LaneStats {
 impl Lane {
     pub(crate) fn new(
         layout: Layout,
-        slot: Slot,
+        slots: Arc<[Slot]>,
         home: Range<u32>,
         pool: Arc<Pool>,
         lo: Tick,
     ) -> Self {
         Self {
             layout,
-            slot,
+            slots,
             lo,
             tick: lo,
             home,
@@ -152,6 +165,23 @@ impl Lane {
             self.shrink_lead();
         }
         Outcome::Done
+    }
+
+    /// Takes the place of a lane of an earlier incarnation: goes on behind its last ID, and counts on
+    /// from what it has counted. Whoever is served by the one and then by the other sees IDs that
+    /// rise.
+    pub fn succeed(&mut self, before: LaneEnd) {
+        assert!(self.last.is_none() && self.tick == self.lo, "a lane that has not begun");
+        self.lo = self.lo.max(before.tick);
+        self.tick = self.lo;
+        self.overflowed = self.lo;
+        self.last = before.last;
+        self.stats = before.stats;
+    }
+
+    /// Where the lane stands: what its successor has to know.
+    pub const fn end(&self) -> LaneEnd {
+        LaneEnd { tick: self.tick, last: self.last, stats: self.stats }
     }
 
     /// Why a request would be refused at this moment, if it would.
@@ -237,12 +267,15 @@ impl Lane {
             &mut self.piece_left
         };
         let count = NonZeroU32::new(want.get().min(left.end - left.start))?;
-        let first = left.start;
+        // A run lies in one slot.
+        let space = self.layout.sequence_space();
+        let (place, first) = (left.start / space, left.start % space);
+        let count = count.min(NonZeroU32::new(space - first)?);
         left.start += count.get();
 
         assert!(self.lo < self.tick && self.tick <= hi, "tick {} is not reserved", self.tick);
         let sequence = self.layout.sequence(first).expect("the plan lies in the sequence space");
-        let run = self.layout.pack_run(self.tick, self.slot, sequence, count);
+        let run = self.layout.pack_run(self.tick, self.slots[place as usize], sequence, count);
         assert!(self.last < Some(run.first()), "a lane's IDs only rise");
         self.last = Some(run.last());
         self.stats.ids += u64::from(count.get());

@@ -38,7 +38,7 @@ pub use claim::{Claimant, NotYet, Swap};
 pub use gate::{Gate, GateView};
 pub use incarnation::Incarnation;
 pub use keeper::Keeper;
-pub use lane::{Lane, LaneStats};
+pub use lane::{Lane, LaneEnd, LaneStats};
 pub use outcome::{Demand, Outcome, Refusal, RunSink};
 pub use plan::{PlanError, PoolShare, SequencePlan};
 pub use pool::Pool;

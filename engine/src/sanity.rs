@@ -36,6 +36,20 @@ pub enum ImplausibleClock {
         /// When the slot was made.
         created_ms: u64,
     },
+    /// It is before most of the nodes that hold a slot have last written.
+    BehindPeers {
+        /// What the clock says.
+        now_ms: u64,
+        /// When they have, by their clocks.
+        written_ms: u64,
+    },
+    /// It is after the windows of most of the nodes that hold a slot.
+    AheadOfPeers {
+        /// What the clock says.
+        now_ms: u64,
+        /// Where their windows end, by their clocks.
+        bound_ms: u64,
+    },
     /// It is long after the slot was last used. May be accepted.
     LongAfterUse {
         /// What the clock says.
@@ -57,6 +71,37 @@ pub const fn check_release(now_ms: u64) -> Result<(), ImplausibleClock> {
     }
     if now_ms > RELEASED_MS + RELEASE_AGE_MS_MAX {
         return Err(ImplausibleClock::LongAfterRelease { now_ms });
+    }
+    Ok(())
+}
+
+/// Judges `now_ms` by the last writes of others: when each was made, and up to where it reserved,
+/// both by the clock of its writer. Nothing can be said with fewer than three of them.
+///
+/// Each writer reserves `bound - written` ahead and writes again when a third of it is used, so the
+/// clock of most stands between the two. Twitter's Snowflake asks its peers the time at its start
+/// and allows the same ten seconds.
+///
+/// # Errors
+///
+/// Why the clock cannot be right.
+pub fn check_peers(now_ms: u64, writes: &[(u64, u64)]) -> Result<(), ImplausibleClock> {
+    const PEERS_MIN: usize = 3;
+    const APART_MS_MAX: u64 = 10_000;
+    if writes.len() < PEERS_MIN {
+        return Ok(());
+    }
+    let middle = |mut values: Vec<u64>| {
+        values.sort_unstable();
+        values[values.len() / 2]
+    };
+    let written_ms = middle(writes.iter().map(|(written_ms, _)| *written_ms).collect());
+    let bound_ms = middle(writes.iter().map(|(_, bound_ms)| *bound_ms).collect());
+    if now_ms.saturating_add(APART_MS_MAX) < written_ms {
+        return Err(ImplausibleClock::BehindPeers { now_ms, written_ms });
+    }
+    if now_ms > bound_ms.saturating_add(APART_MS_MAX) {
+        return Err(ImplausibleClock::AheadOfPeers { now_ms, bound_ms });
     }
     Ok(())
 }
@@ -95,6 +140,16 @@ impl fmt::Display for ImplausibleClock {
                 f,
                 "the clock says {now_ms} ms, but the slot was made at {created_ms} ms: set the clock"
             ),
+            Self::BehindPeers { now_ms, written_ms } => write!(
+                f,
+                "the clock says {now_ms} ms, but most nodes have written since, at {written_ms} ms \
+                 by their clocks: set the clock"
+            ),
+            Self::AheadOfPeers { now_ms, bound_ms } => write!(
+                f,
+                "the clock says {now_ms} ms, but the windows of most nodes end at {bound_ms} ms: \
+                 set the clock"
+            ),
             Self::LongAfterUse { now_ms, written_ms } => write!(
                 f,
                 "the clock says {now_ms} ms, more than 30 days after the slot was last used at \
@@ -109,6 +164,18 @@ impl core::error::Error for ImplausibleClock {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_stands_between_the_writes_and_the_bounds_of_most() {
+        let peers = [(1_000_000, 1_060_000), (1_015_000, 1_075_000), (9, 10)];
+        let check = |now_ms| check_peers(now_ms, &peers);
+        assert_eq!(check(1_000_000), Ok(()));
+        assert_eq!(check(990_000), Ok(()));
+        assert_eq!(check(1_070_000), Ok(()));
+        assert!(matches!(check(989_999), Err(ImplausibleClock::BehindPeers { .. })));
+        assert!(matches!(check(1_070_001), Err(ImplausibleClock::AheadOfPeers { .. })));
+        assert_eq!(check_peers(0, &peers[..2]), Ok(()), "two say nothing");
+    }
 
     #[test]
     fn a_clock_is_plausible_around_the_use_of_the_slot() {

@@ -23,6 +23,14 @@ impl Window {
         Self { lo, hi }
     }
 
+    /// The ticks that all of these windows have: what a node with several slots can use, one window
+    /// a slot. `None` when there is no such tick, or no window.
+    pub fn common(windows: Vec<Self>) -> Option<Self> {
+        let lo = windows.iter().map(|window| window.lo).max()?;
+        let hi = windows.iter().map(|window| window.hi).min()?;
+        (lo < hi).then_some(Self { lo, hi })
+    }
+
     /// The last tick that was *not* won.
     pub const fn lo(&self) -> Tick {
         self.lo
@@ -31,5 +39,23 @@ impl Window {
     /// The last tick that was won.
     pub const fn hi(&self) -> Tick {
         self.hi
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(lo: u64, hi: u64) -> Window {
+        Window::won(Tick::new(lo), Tick::new(hi))
+    }
+
+    #[test]
+    fn what_all_windows_have_in_common() {
+        let common = |windows| Window::common(windows);
+        assert_eq!(common(vec![window(3, 9), window(5, 11), window(1, 8)]), Some(window(5, 8)));
+        assert_eq!(common(vec![window(3, 9)]), Some(window(3, 9)));
+        assert_eq!(common(vec![window(1, 4), window(4, 8)]), None);
+        assert_eq!(common(vec![]), None);
     }
 }

@@ -54,7 +54,7 @@ impl Node {
         let now = LAYOUT.tick(START_MS).unwrap();
         let lo = LAYOUT.tick(START_MS.saturating_add_signed(lo_offset_ms)).unwrap();
         let hi = lo.max(now).plus(1_000);
-        let incarnation = Incarnation::begin(LAYOUT, slot, &plan, lo);
+        let incarnation = Incarnation::begin(LAYOUT, &[slot], &plan, lo);
         incarnation.gate.open(Window::won(lo, hi));
         Self { incarnation, now_ms: START_MS, hi }
     }
@@ -250,7 +250,7 @@ fn the_end_of_the_layout_is_an_error_not_a_wrap() {
     let slot = LAYOUT.slot(31, 31).unwrap();
     let plan = plan_of(1);
     let lo = LAYOUT.tick_max().minus(5);
-    let mut incarnation = Incarnation::begin(LAYOUT, slot, &plan, lo);
+    let mut incarnation = Incarnation::begin(LAYOUT, &[slot], &plan, lo);
     incarnation.gate.open(Window::won(lo, LAYOUT.tick_max().plus(5_000)));
     let hi = incarnation.gate.view().hi;
     let lane = &mut incarnation.lanes[0];

@@ -29,12 +29,17 @@ struct Seen {
     last: Option<Counts>,
 }
 
+/// The worker ID that a node is called by: the first it has.
+fn first_worker_id(info: &Info) -> u16 {
+    info.worker_ids.first().copied().unwrap_or(u16::MAX)
+}
+
 /// The lanes seen at the start, with the difference between `opening` and `closing` counters.
 pub(crate) fn table<'a>(
     opening: impl IntoIterator<Item = &'a Info>,
     closing: impl IntoIterator<Item = &'a Info>,
 ) -> Vec<Lane> {
-    let key = |info: &Info| (info.datacenter_id, info.worker_id, info.lane);
+    let key = |info: &Info| (info.datacenter_id, first_worker_id(info), info.lane);
     let mut lanes = BTreeMap::new();
     for info in opening {
         let first = counts(info);
@@ -76,7 +81,7 @@ mod tests {
         Info {
             layout: Layout::SNOWFLAKE,
             datacenter_id: 1,
-            worker_id: 2,
+            worker_ids: [2].into_iter().collect(),
             count_max: 4096,
             request_size_max: 1024,
             datagram_size_max: 1200,

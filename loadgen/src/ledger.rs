@@ -1,6 +1,6 @@
 //! What became of each request of one thread: latency, counts, order, and the IDs for the proof.
 
-use coreflake_protocol::{Count, Id, Info, Layout, Run};
+use coreflake_protocol::{Count, Id, Info, Layout, Run, WorkerIds};
 
 use crate::stats::{Failure, Tally};
 use crate::verify::Recorder;
@@ -17,7 +17,7 @@ pub(crate) struct Flight {
 pub(crate) struct Identity {
     pub(crate) layout: Layout,
     pub(crate) datacenter_id: u16,
-    pub(crate) worker_id: u16,
+    pub(crate) worker_ids: WorkerIds,
 }
 
 /// What a connection expects of its replies.
@@ -29,7 +29,7 @@ pub(crate) struct Expectation {
     may_be_fewer: bool,
     layout: Layout,
     datacenter_id: u16,
-    worker_id: u16,
+    worker_ids: WorkerIds,
 }
 
 /// The order of IDs on one connection: the highest so far, which the next one must exceed.
@@ -142,8 +142,8 @@ impl Ledger {
 impl Expectation {
     /// Replies of the server that says `identity` of itself, to requests for `count` IDs.
     pub(crate) const fn new(identity: Identity, count: Count, may_be_fewer: bool) -> Self {
-        let Identity { layout, datacenter_id, worker_id } = identity;
-        Self { count: count.get() as u64, may_be_fewer, layout, datacenter_id, worker_id }
+        let Identity { layout, datacenter_id, worker_ids } = identity;
+        Self { count: count.get() as u64, may_be_fewer, layout, datacenter_id, worker_ids }
     }
 
     fn allows(&self, ids: u64) -> bool {
@@ -152,7 +152,7 @@ impl Expectation {
 
     fn is_ours(&self, id: Id) -> bool {
         let parts = self.layout.parse(id);
-        (parts.datacenter_id, parts.worker_id) == (self.datacenter_id, self.worker_id)
+        parts.datacenter_id == self.datacenter_id && self.worker_ids.contains(&parts.worker_id)
     }
 
     fn foreign_ids(&self, run: Run) -> u64 {
@@ -171,10 +171,18 @@ impl Expectation {
     }
 }
 
+/// Worker IDs as a peer has listed them: the first alone, if it lists no more.
+pub(crate) fn worker_ids_of(first: impl Iterator<Item = u16>, mut all: Vec<u16>) -> WorkerIds {
+    if all.is_empty() {
+        all.extend(first);
+    }
+    all.into_iter().take(WorkerIds::MAX).collect()
+}
+
 impl From<&Info> for Identity {
     fn from(info: &Info) -> Self {
-        let Info { layout, datacenter_id, worker_id, .. } = *info;
-        Self { layout, datacenter_id, worker_id }
+        let Info { layout, datacenter_id, worker_ids, .. } = *info;
+        Self { layout, datacenter_id, worker_ids }
     }
 }
 
@@ -202,7 +210,8 @@ mod tests {
     use crate::verify;
 
     fn expectation(may_be_fewer: bool) -> Expectation {
-        let identity = Identity { layout: Layout::SNOWFLAKE, datacenter_id: 1, worker_id: 2 };
+        let worker_ids = [2].into_iter().collect();
+        let identity = Identity { layout: Layout::SNOWFLAKE, datacenter_id: 1, worker_ids };
         Expectation::new(identity, Count::new(3).unwrap(), may_be_fewer)
     }
 

@@ -1,6 +1,7 @@
 //! How a server is: the payload of a HEALTH reply.
 
 use crate::code::ErrorCode;
+use crate::worker_ids::WorkerIds;
 use crate::reader::Reader;
 
 /// Bytes of the payload as this version writes it.
@@ -25,8 +26,9 @@ pub struct Health {
     pub state: ServingState,
     /// The datacenter part of the server's slot.
     pub datacenter_id: u16,
-    /// The worker part of the server's slot.
-    pub worker_id: u16,
+    /// The worker part of the server's slot, or of the first if it has several; none when it waits
+    /// for one.
+    pub worker_id: Option<u16>,
     /// Seconds since the server became ready.
     pub uptime_seconds: u64,
     /// IDs issued by all lanes since then.
@@ -153,7 +155,7 @@ impl Health {
         Self {
             state,
             datacenter_id: reader.u16(),
-            worker_id: reader.u16(),
+            worker_id: Some(reader.u16()).filter(|id| *id != WorkerIds::NONE),
             uptime_seconds: reader.u64(),
             ids_generated: reader.u64(),
             window_left_ms: reader.u64(),
@@ -179,7 +181,7 @@ impl Health {
         out.extend_from_slice(&[state, 0]);
         out.extend_from_slice(&code.to_be_bytes());
         out.extend_from_slice(&self.datacenter_id.to_be_bytes());
-        out.extend_from_slice(&self.worker_id.to_be_bytes());
+        out.extend_from_slice(&self.worker_id.unwrap_or(WorkerIds::NONE).to_be_bytes());
         out.extend_from_slice(&self.uptime_seconds.to_be_bytes());
         out.extend_from_slice(&self.ids_generated.to_be_bytes());
         out.extend_from_slice(&self.window_left_ms.to_be_bytes());

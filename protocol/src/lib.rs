@@ -32,6 +32,7 @@ mod reader;
 mod request;
 mod response;
 mod runs;
+mod worker_ids;
 
 pub use code::ErrorCode;
 pub use count::Count;
@@ -44,3 +45,4 @@ pub use layout::{Layout, LayoutError, RangeError, TickError};
 pub use request::{Opcode, Request};
 pub use response::{ErrorReply, Info, Response, ResponseError};
 pub use runs::{RUN_SIZE, Runs, RunsWriter};
+pub use worker_ids::WorkerIds;

@@ -5,6 +5,7 @@ use core::fmt;
 use crate::code::ErrorCode;
 use crate::frame::{self, Frame, Header, RESPONSE_BIT, VERSION};
 use crate::health::{HEALTH_SIZE, Health};
+use crate::worker_ids::WorkerIds;
 use crate::id::Parts;
 use crate::layout::Layout;
 use crate::reader::Reader;
@@ -36,10 +37,10 @@ pub enum Response<'a> {
 pub struct Info {
     /// How its IDs are laid out.
     pub layout: Layout,
-    /// The datacenter part of its slot.
+    /// The datacenter part of its slots.
     pub datacenter_id: u16,
-    /// The worker part of its slot.
-    pub worker_id: u16,
+    /// The worker parts of its slots; none when it waits for one.
+    pub worker_ids: WorkerIds,
     /// The largest count of one request.
     pub count_max: u32,
     /// The longest request in bytes.
@@ -186,11 +187,11 @@ impl Info {
         }
         let (count_max, request_size_max) = (reader.u32(), reader.u32());
         let (datagram_size_max, shards, lane) = (reader.u16(), reader.u16(), reader.u16());
-        let _reserved = reader.u16();
-        Some(Self {
+        let more = usize::from(reader.u16());
+        let mut info = Self {
             layout,
             datacenter_id,
-            worker_id,
+            worker_ids: Some(worker_id).filter(|id| *id != WorkerIds::NONE).into_iter().collect(),
             count_max,
             request_size_max,
             datagram_size_max,
@@ -202,7 +203,15 @@ impl Info {
             lane_ids: reader.u64(),
             lane_waits: reader.u64(),
             lane_pool_claims: reader.u64(),
-        })
+        };
+        if more > 0 {
+            let bytes = reader.rest().get(..2 * more)?;
+            let more = bytes.chunks_exact(2).map(|id| u16::from_be_bytes([id[0], id[1]]));
+            let ids: Vec<_> = [worker_id].into_iter().chain(more).collect();
+            let valid = ids.len() <= WorkerIds::MAX && ids.is_sorted_by(|id, next| id < next);
+            info.worker_ids = valid.then(|| ids.into_iter().collect())?;
+        }
+        Some(info)
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
@@ -212,7 +221,7 @@ impl Info {
         out.push(layout.worker_bits());
         out.push(layout.sequence_bits());
         out.extend_from_slice(&self.datacenter_id.to_be_bytes());
-        out.extend_from_slice(&self.worker_id.to_be_bytes());
+        out.extend_from_slice(&self.worker_ids.first_wire().to_be_bytes());
         out.extend_from_slice(&layout.epoch_ms().to_be_bytes());
         out.extend_from_slice(&layout.fingerprint().to_be_bytes());
         out.extend_from_slice(&self.count_max.to_be_bytes());
@@ -220,13 +229,16 @@ impl Info {
         out.extend_from_slice(&self.datagram_size_max.to_be_bytes());
         out.extend_from_slice(&self.shards.to_be_bytes());
         out.extend_from_slice(&self.lane.to_be_bytes());
-        out.extend_from_slice(&[0; 2]);
+        let more = self.worker_ids.get(1..).unwrap_or_default();
+        #[allow(clippy::cast_possible_truncation)] // 31 at most.
+        out.extend_from_slice(&(more.len() as u16).to_be_bytes());
         out.extend_from_slice(&self.home_size.to_be_bytes());
         out.extend_from_slice(&self.pool_size.to_be_bytes());
         out.extend_from_slice(&self.window_left_ms.to_be_bytes());
         out.extend_from_slice(&self.lane_ids.to_be_bytes());
         out.extend_from_slice(&self.lane_waits.to_be_bytes());
         out.extend_from_slice(&self.lane_pool_claims.to_be_bytes());
+        more.iter().for_each(|id| out.extend_from_slice(&id.to_be_bytes()));
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod serve;
+mod state;
 mod value;
 
 use std::ffi::OsString;
@@ -8,8 +9,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use self::serve::{ServeArgs, StateArgs};
-pub use self::value::{Listener, LogFormat, UdpAllow};
+pub use self::serve::ServeArgs;
+pub use self::state::{StateArgs, StoreArgs, StoreKind};
+pub use crate::identity::shared::Endpoint;
+pub use self::value::{Floor, Listener, LogFormat, UdpAllow, WorkerMode, WorkerPool};
 pub(crate) use self::value::{POOL_SHARE_RULE, network, pool_share};
 use crate::limits::WINDOW_MS;
 
@@ -62,7 +65,7 @@ pub enum Command {
     Generate(GenerateArgs),
     /// Take IDs apart, offline, and print one JSON object a line
     Parse(ParseArgs),
-    /// Look at the records of slots in a state directory, and repair them
+    /// Look at the records of slots, and make or repair them
     Slots(SlotsArgs),
 }
 
@@ -77,36 +80,66 @@ pub struct SlotsArgs {
 /// What to do with records.
 #[derive(Debug, Subcommand)]
 pub enum SlotsCommand {
-    /// Print the records in a state directory
-    Show(StateArgs),
-    /// Take over a record that was copied or lost: its slot begins anew behind now
+    /// Print a table of the slots that have a record: who has them, and up to when
+    List(RecordsArgs),
+    /// Print everything about one slot, as one JSON object
+    Show(SlotArgs),
+    /// Make the records of a datacenter in a shared store that is new
+    Init(FloorArgs),
+    /// Take over a record that was copied, lost or damaged: its slot begins anew behind now
     ///
     /// Only when nobody else uses the slot any more: IDs that another server issues from the
     /// original of a copied record come twice.
     Adopt(SlotArgs),
     /// Take a slot out of use for ever: its bound is raised to the end of the layout
     Retire(SlotArgs),
+    /// Raise the bounds of all slots, after a store was restored from a backup or has lost writes
+    Fence(FloorArgs),
 }
 
-/// A slot in a state directory.
+/// The records of a datacenter.
 #[derive(Debug, Args)]
-pub struct SlotArgs {
-    /// Datacenter part of the slot, 0 to 31
+pub struct RecordsArgs {
+    /// A YAML file with settings, as for serve; flags and environment override it
+    #[arg(long, value_name = "FILE", env = "COREFLAKE_CONFIG")]
+    pub config: Option<PathBuf>,
+
+    /// Datacenter part of the slots, 0 to 31 [default: 0]
     #[arg(long, value_name = "N", env = "COREFLAKE_DATACENTER_ID")]
-    pub datacenter_id: u64,
+    pub datacenter_id: Option<u64>,
 
-    /// Worker part of the slot, 0 to 31
-    #[arg(long, value_name = "N", env = "COREFLAKE_WORKER_ID")]
-    pub worker_id: u64,
-
-    /// The directory, as for serve.
+    /// Where the records live.
     #[command(flatten)]
     pub state: StateArgs,
+}
 
-    /// Milliseconds that the server which last had the slot reserved ahead
-    #[arg(long, value_name = "N", default_value_t = 3_000,
-          value_parser = clap::value_parser!(u64).range(WINDOW_MS))]
-    pub window_ms: u64,
+/// One slot.
+#[derive(Debug, Args)]
+pub struct SlotArgs {
+    /// Worker part of the slot, 0 to 31
+    #[arg(long, value_name = "N", env = "COREFLAKE_WORKER_ID")]
+    pub worker_id: Option<u64>,
+
+    /// The others.
+    #[command(flatten)]
+    pub records: RecordsArgs,
+
+    /// Milliseconds that the server which last had the slot reserved ahead [default: as for serve]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(WINDOW_MS))]
+    pub window_ms: Option<u64>,
+}
+
+/// All slots of a datacenter, and a bound.
+#[derive(Debug, Args)]
+pub struct FloorArgs {
+    /// Up to where IDs may have been issued: `now`, `now+60s`, a time such as
+    /// 2026-11-24T12:00:00Z, or Unix milliseconds
+    #[arg(long, value_name = "T")]
+    pub floor: Option<Floor>,
+
+    /// The records.
+    #[command(flatten)]
+    pub records: RecordsArgs,
 }
 
 /// Which IDs to fetch.

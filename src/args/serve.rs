@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use clap::builder::{BoolishValueParser, PossibleValuesParser};
+use clap::builder::BoolishValueParser;
 use coreflake_engine::PoolShare;
 
 use crate::args::value::pool_share;
-use crate::args::{Listener, LogFormat, UdpAllow};
-use crate::identity::filesystem::unfit_names;
-use crate::limits::{GATEWAY_THREADS, NTP_INTERVAL_MS, WINDOW_MS};
+use crate::args::state::StateArgs;
+use crate::args::{Listener, LogFormat, UdpAllow, WorkerMode, WorkerPool};
+use crate::limits::{GATEWAY_THREADS, NTP_INTERVAL_MS, WINDOW_MS, WORKER_SLOTS};
 use crate::ntp::ServerName;
 
 /// How to serve.
@@ -29,6 +29,21 @@ pub struct ServeArgs {
     /// only]
     #[arg(long, value_name = "N", env = "COREFLAKE_WORKER_ID")]
     pub worker_id: Option<u64>,
+
+    /// Whether the worker part is the one of --worker-id or any free one [default: static]
+    #[arg(long, value_name = "MODE", value_enum, env = "COREFLAKE_WORKER_MODE")]
+    pub worker_mode: Option<WorkerMode>,
+
+    /// Worker parts of which free ones are taken, such as 0-9 [default: all]
+    #[arg(long, value_name = "N-N", env = "COREFLAKE_WORKER_POOL")]
+    pub worker_pool: Option<WorkerPool>,
+
+    /// How many slots this server has, 1 to 32: each is worth 4096 IDs per millisecond; a fixed
+    /// worker part is the first of them [default: 1]
+    #[arg(long, value_name = "N", env = "COREFLAKE_WORKER_SLOTS",
+          value_parser = clap::value_parser!(u16)
+              .range(*WORKER_SLOTS.start() as i64..=*WORKER_SLOTS.end() as i64))]
+    pub worker_slots: Option<u16>,
 
     /// Shards: one thread, pinned to one core, each [default: one per core]
     #[arg(long, value_name = "N", env = "COREFLAKE_SHARDS")]
@@ -72,7 +87,7 @@ pub struct ServeArgs {
     pub state: StateArgs,
 
     /// Milliseconds of timestamps that are reserved ahead; a start after a crash waits for less
-    /// [default: 3000]
+    /// [default: 3000, or 60000 with a shared store]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(WINDOW_MS),
           env = "COREFLAKE_WINDOW_MS")]
     pub window_ms: Option<u64>,
@@ -126,24 +141,6 @@ pub struct ServeArgs {
     pub max_udp_source_rate: Option<u64>,
 }
 
-/// Where records live, and the namespace they are of.
-#[derive(Clone, Debug, Default, PartialEq, Args)]
-pub struct StateArgs {
-    /// Where the record of the slot lives [default: $STATE_DIRECTORY, or coreflake in the user's
-    /// XDG state directory]
-    #[arg(long, value_name = "DIR", env = "COREFLAKE_STATE_DIR")]
-    pub state_dir: Option<PathBuf>,
-
-    /// Accept a state directory on a file system that may forget what it has acknowledged
-    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(unfit_names()),
-          env = "COREFLAKE_ALLOW_STATE_FILESYSTEM", value_delimiter = ',')]
-    pub allow_state_filesystem: Option<Vec<String>>,
-
-    /// When timestamps begin, in Unix milliseconds; never change it [default: 1609459200000]
-    #[arg(long, value_name = "MS", env = "COREFLAKE_EPOCH")]
-    pub epoch: Option<u64>,
-}
-
 /// A struct of which each field is the first of two that is there. The compiler sees to it that
 /// none is left out.
 macro_rules! first {
@@ -155,30 +152,19 @@ macro_rules! first {
     };
 }
 
+pub(crate) use first;
+
 impl ServeArgs {
     /// These settings, and those of `below` where they say nothing.
     #[must_use]
     pub fn over(self, below: Self) -> Self {
         first!(
-            self, below, config, datacenter_id, worker_id, shards, listen, http, grpc,
+            self, below, config, datacenter_id, worker_id, worker_mode, worker_pool, worker_slots, shards, listen, http, grpc,
             gateway_threads, auth_token_file, insecure, udp_allow, window_ms, accept_clock,
             pool_share, ntp_server, ntp_interval_ms, log_format, max_connections,
             max_connections_per_ip, max_gateway_connections, max_udp_rate, max_udp_source_rate;
             state
         )
-    }
-}
-
-impl StateArgs {
-    /// As [`ServeArgs::over`].
-    #[must_use]
-    pub fn over(self, below: Self) -> Self {
-        first!(self, below, state_dir, allow_state_filesystem, epoch;)
-    }
-
-    /// The file systems that are accepted although they may forget.
-    pub fn allowed_filesystems(&self) -> &[String] {
-        self.allow_state_filesystem.as_deref().unwrap_or_default()
     }
 }
 

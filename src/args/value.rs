@@ -37,6 +37,84 @@ pub(crate) fn network(text: &str) -> Result<IpNet, String> {
     })
 }
 
+/// Which worker part a server takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WorkerMode {
+    /// The one it is told
+    Static,
+    /// A free one
+    Dynamic,
+}
+
+/// Worker parts of which free ones are taken: from the first to the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkerPool {
+    /// The first.
+    pub first: u16,
+    /// The last, not below the first.
+    pub last: u16,
+}
+
+impl FromStr for WorkerPool {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let rule = "a range such as 0-9, or one number, is expected";
+        let number = |text: &str| {
+            let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+            text.parse::<u16>().ok().filter(|_| digits).ok_or(rule)
+        };
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let (first, last) = (number(first)?, number(last)?);
+        if first > last { Err(rule) } else { Ok(Self { first, last }) }
+    }
+}
+
+/// A bound, as an operator names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Floor {
+    /// So many milliseconds after now.
+    FromNow(u64),
+    /// Milliseconds since the Unix epoch.
+    At(u64),
+}
+
+impl Floor {
+    /// The bound, in milliseconds since the Unix epoch.
+    pub const fn unix_ms(self, now_ms: u64) -> u64 {
+        match self {
+            Self::FromNow(ms) => now_ms.saturating_add(ms),
+            Self::At(unix_ms) => unix_ms,
+        }
+    }
+}
+
+impl FromStr for Floor {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let rule = "now, now+60s, now+500ms, a time such as 2026-11-24T12:00:00Z, or Unix \
+                    milliseconds are expected";
+        if let Some(rest) = text.strip_prefix("now") {
+            if rest.is_empty() {
+                return Ok(Self::FromNow(0));
+            }
+            let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+            let amount = rest.strip_prefix('+').ok_or(rule)?;
+            let mut read = units.into_iter().filter_map(|(unit, ms)| {
+                amount.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(ms)
+            });
+            return read.next().map(Self::FromNow).ok_or(rule);
+        }
+        if let Ok(unix_ms) = text.parse::<u64>() {
+            // A smaller number counts seconds, most likely.
+            return if unix_ms < 946_684_800_000 { Err(rule) } else { Ok(Self::At(unix_ms)) };
+        }
+        let time = text.parse::<jiff::Timestamp>().map_err(|_| rule)?;
+        u64::try_from(time.as_millisecond()).map(Self::At).map_err(|_| rule)
+    }
+}
+
 /// Where REST or gRPC listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listener {

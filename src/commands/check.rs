@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use coreflake_engine::sanity;
+use coreflake_protocol::Slot;
 
 use crate::args::ServeArgs;
 use crate::clock::WallTime;
 use crate::config::Config;
 use crate::exit;
-use crate::identity::directory;
-use crate::identity::file::{self, SlotKey};
+use crate::identity::directory::{self, Directory};
+use crate::identity::file::{self, Listed, SlotKey};
 
 /// Names every problem of a configuration, or says what a server would do with it. Binds nothing
 /// and writes nothing: a server with this configuration may be running.
@@ -35,7 +36,7 @@ pub fn run(args: &ServeArgs) -> ExitCode {
         problems.push(error.to_string());
     }
     if let Ok(config) = &config {
-        problems.extend(record_problem(config, now_ms));
+        problems.extend(record_problems(config, now_ms));
     }
     match config {
         Ok(config) if problems.is_empty() => {
@@ -46,16 +47,28 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     }
 }
 
-/// What is wrong with the record of the slot, if there is one. What is wrong with the directory has
-/// been told.
-fn record_problem(config: &Config, now_ms: u64) -> Option<String> {
-    let key = SlotKey::new(&config.layout, config.slot);
-    let mut records = file::list(&config.state.directory).ok()?.into_iter();
-    let record = match records.find(|listed| listed.slot == key.slot)?.record {
+/// What is wrong with the records of slots that were asked for, if there are some. What is wrong
+/// with the directory has been told; a shared store is not asked.
+fn record_problems(config: &Config, now_ms: u64) -> Vec<String> {
+    if config.state.store.is_some() || !config.worker.fixed {
+        return Vec::new();
+    }
+    let listed = Directory::existing(&config.state.directory).and_then(|path| file::list(&path));
+    let listed = listed.unwrap_or_default();
+    let keys = config.worker.pool.iter().map(|slot| SlotKey::new(&config.layout, *slot));
+    keys.filter_map(|key| {
+        let listed = listed.iter().find(|listed| listed.slot == key.slot)?;
+        record_problem(config, now_ms, key, listed)
+    })
+    .collect()
+}
+
+fn record_problem(config: &Config, now_ms: u64, key: SlotKey, listed: &Listed) -> Option<String> {
+    let record = match &listed.record {
         Ok(record) => record,
         Err(error) => return Some(error.to_string()),
     };
-    if let Err(problem) = key.check(&record) {
+    if let Err(problem) = key.check(record) {
         return Some(format!("the record of slot {} {problem}", key.slot));
     }
     let plausible = sanity::check_slot(now_ms, record.created_ms, record.written_ms);
@@ -63,15 +76,30 @@ fn record_problem(config: &Config, now_ms: u64) -> Option<String> {
 }
 
 fn summary(config: &Config) -> String {
-    let Config { slot, listen, http, grpc, state, .. } = config;
+    let Config { worker, listen, http, grpc, state, .. } = config;
     let or_none = |address: &Option<SocketAddr>| {
         address.map_or_else(|| "none".to_owned(), |address| address.to_string())
     };
+    let workers = match (worker.fixed, worker.pool.as_slice()) {
+        (true, [slot]) => slot.worker_id().to_string(),
+        (_, pool) => {
+            let end = |slot: Option<&Slot>| slot.map_or(0, |slot| slot.worker_id());
+            let (first, last) = (end(pool.first()), end(pool.last()));
+            let which = if worker.fixed { "all" } else { "free ones" };
+            format!("{first}-{last} ({} of them, {which})", worker.count)
+        }
+    };
+    let store = match &state.store {
+        None => String::new(),
+        Some(store) => {
+            let endpoints = store.settings.endpoints.iter().map(ToString::to_string);
+            format!(", {} {}", store.kind.name(), endpoints.collect::<Vec<_>>().join(","))
+        }
+    };
     format!(
-        "ok: datacenter {} worker {}, tcp {listen}, udp {}, http {}, grpc {}, shards {}, \
-         state-dir {}",
-        slot.datacenter_id(),
-        slot.worker_id(),
+        "ok: datacenter {} worker {workers}, tcp {listen}, udp {}, http {}, grpc {}, shards {}, \
+         state-dir {}{store}",
+        worker.datacenter_id,
         or_none(&Some(*listen).filter(|_| !config.udp_allow.is_empty())),
         or_none(http),
         or_none(grpc),

@@ -3,5 +3,7 @@
 pub mod check;
 pub mod generate;
 pub mod parse;
+mod records;
 pub mod serve;
+mod slot_table;
 pub mod slots;

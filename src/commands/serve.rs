@@ -27,8 +27,7 @@ pub fn run(args: &ServeArgs) -> ExitCode {
         }
         Err(error) => return exit::fail(exit::CONFIGURATION, &error.to_string()),
     };
-    let line = server.ready_line();
-    let ready = || {
+    let ready = |line: &str| {
         // Whoever started us may have closed our output; that is no reason not to serve.
         let mut out = io::stdout().lock();
         let _ = writeln!(out, "{line}").and_then(|()| out.flush());
@@ -39,6 +38,7 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     };
     match server.run(ready, stop) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error @ RunError::Refused(_)) => exit::fail(exit::CONFIGURATION, &error.to_string()),
         Err(error @ RunError::Store(_)) => exit::fail(exit::UNAVAILABLE, &error.to_string()),
         Err(error) => exit::fail(exit::SOFTWARE, &error.to_string()),
     }

@@ -1,107 +1,183 @@
-//! `coreflake slots`: looks at records in a state directory, and repairs them. A bound is never
-//! lowered.
+//! `coreflake slots`: looks at records, makes them and repairs them. A bound is never lowered.
 
 use std::io::{self, Write};
-use std::path::Path;
 use std::process::ExitCode;
 
 use coreflake_engine::record::Record;
 use coreflake_engine::sanity;
-use coreflake_protocol::Layout;
+use coreflake_protocol::{Layout, Slot};
 
-use crate::args::{LogFormat, SlotArgs, SlotsArgs, SlotsCommand};
+use crate::args::{FloorArgs, LogFormat, RecordsArgs, ServeArgs, SlotArgs, SlotsArgs, SlotsCommand};
 use crate::clock::WallTime;
-use crate::config::{layout, state_directory};
+use crate::commands::records::Records;
+use crate::commands::slot_table;
+use crate::config::{Config, StateConfig, layout};
 use crate::identity::StoreError;
-use crate::identity::file::{FileStore, Listed, SlotKey, list};
-use crate::{exit, logging, timestamp};
+use crate::identity::file::SlotKey;
+use crate::{exit, logging};
 
-/// Looks at records, or repairs one.
+/// What has gone wrong, and the exit code that says so.
+type Failure = (u8, String);
+
+/// Looks at records, makes them, or repairs them.
 pub fn run(args: &SlotsArgs) -> ExitCode {
     // What the record itself has to say, a damaged copy for instance.
     logging::start(LogFormat::Text);
-    let now_ms = WallTime::now().unix_ms();
-    let (SlotsCommand::Show(state)
-    | SlotsCommand::Adopt(SlotArgs { state, .. })
-    | SlotsCommand::Retire(SlotArgs { state, .. })) = &args.command;
-    let layout = match layout(state.epoch, now_ms) {
-        Ok(layout) => layout,
-        Err(message) => return exit::fail(exit::USAGE, &message),
+    let result = match &args.command {
+        SlotsCommand::List(records) => list(records),
+        SlotsCommand::Show(slot) => show(slot),
+        SlotsCommand::Init(floor) => init(floor),
+        SlotsCommand::Adopt(slot) => repair(slot, false),
+        SlotsCommand::Retire(slot) => repair(slot, true),
+        SlotsCommand::Fence(floor) => fence(floor),
     };
-    match &args.command {
-        SlotsCommand::Show(state) => match state_directory(state.state_dir.as_deref()) {
-            Ok(directory) => show(&layout, &directory),
-            Err(message) => exit::fail(exit::CONFIGURATION, &message),
-        },
-        SlotsCommand::Adopt(slot) => {
-            repair(&layout, slot, now_ms, now_ms.saturating_add(slot.window_ms))
-        }
-        SlotsCommand::Retire(slot) => {
-            repair(&layout, slot, now_ms, layout.unix_ms(layout.tick_max()))
-        }
+    match result {
+        Ok(output) => print(&output),
+        Err((code, message)) => exit::fail(code, &message),
     }
 }
 
-fn show(layout: &Layout, directory: &Path) -> ExitCode {
-    let records = match list(directory) {
-        Ok(records) => records,
-        Err(error) => return exit::fail(exit::CHECK_FAILED, &error.to_string()),
-    };
-    let mut out = io::stdout().lock();
-    let mut damaged = false;
-    let header = "slot  dc  worker  term  bound                     written                   host";
-    let mut written = writeln!(out, "{header}");
-    for Listed { slot, record } in records {
-        written = written.and_then(|()| match record {
-            Ok(record) => writeln!(out, "{}", row(layout, &record)),
-            Err(error) => {
-                damaged = true;
-                writeln!(out, "{slot:>4}  {error}")
-            }
-        });
+/// What the commands have in common.
+struct Place {
+    now_ms: u64,
+    layout: Layout,
+    datacenter_id: u16,
+    worker_id: Option<u64>,
+    window_ms: u64,
+    records: Records,
+}
+
+impl Place {
+    fn open(args: &RecordsArgs, worker_id: Option<u64>) -> Result<Self, Failure> {
+        let RecordsArgs { config, datacenter_id, state } = args;
+        let (config, datacenter_id, state) = (config.clone(), *datacenter_id, state.clone());
+        let args = ServeArgs { config, datacenter_id, worker_id, state, ..ServeArgs::default() };
+        let configuration = |error: crate::config::ConfigError| {
+            (exit::CONFIGURATION, error.to_string())
+        };
+        let args = Config::merged(&args).map_err(configuration)?;
+        let now_ms = WallTime::now().unix_ms();
+        let usage = |message: String| (exit::USAGE, message);
+        let layout = layout(args.state.epoch, now_ms).map_err(usage)?;
+        let datacenter = layout.slot(args.datacenter_id.unwrap_or(0), 0);
+        let datacenter_id = datacenter.map_err(|error| usage(error.to_string()))?.datacenter_id();
+        let state = StateConfig::of(&args, &layout, datacenter_id).map_err(configuration)?;
+        let window_ms = state.window_ms;
+        let records = Records::open(state, layout, datacenter_id)
+            .map_err(|error| (exit::CONFIGURATION, error.to_string()))?;
+        Ok(Self { now_ms, layout, datacenter_id, worker_id: args.worker_id, window_ms, records })
     }
-    match written {
+
+    fn slot(&self) -> Result<Slot, Failure> {
+        let usage = |message: String| (exit::USAGE, message);
+        let worker_id = self.worker_id.ok_or_else(|| usage("which slot? name it with --worker-id".to_owned()))?;
+        self.layout
+            .slot(self.datacenter_id.into(), worker_id)
+            .map_err(|error| usage(error.to_string()))
+    }
+
+    /// A bound that a wrong clock has raised stays.
+    fn check_clock(&self) -> Result<(), Failure> {
+        sanity::check_release(self.now_ms)
+            .map_err(|error| (exit::CHECK_FAILED, error.to_string()))
+    }
+}
+
+fn list(args: &RecordsArgs) -> Result<Output, Failure> {
+    let place = Place::open(args, None)?;
+    let seen = place.records.list().map_err(failed)?;
+    let rows = seen.iter().map(|seen| slot_table::row(&place.layout, place.now_ms, seen));
+    let text = [slot_table::HEADER.to_owned()].into_iter().chain(rows).collect::<Vec<_>>();
+    Ok(Output { text: text.join("\n"), damaged: seen.iter().any(|seen| seen.record.is_err()) })
+}
+
+fn show(args: &SlotArgs) -> Result<Output, Failure> {
+    let place = Place::open(&args.records, args.worker_id)?;
+    let slot = place.layout.slot_number(place.slot()?);
+    let seen = place.records.list().map_err(failed)?;
+    let seen = seen.iter().find(|seen| seen.slot == slot);
+    let seen = seen.ok_or_else(|| (exit::CHECK_FAILED, format!("slot {slot} has no record")))?;
+    let text = slot_table::object(&place.layout, place.now_ms, seen).map_err(failed)?;
+    Ok(Output { text, damaged: false })
+}
+
+fn init(args: &FloorArgs) -> Result<Output, Failure> {
+    let place = Place::open(&args.records, None)?;
+    place.check_clock()?;
+    let bound_ms = args.floor.map_or(place.now_ms, |floor| floor.unix_ms(place.now_ms));
+    let made = place.records.init(place.now_ms, bound_ms.max(place.now_ms)).map_err(failed)?;
+    let datacenter_id = place.datacenter_id;
+    Ok(Output { text: format!("datacenter {datacenter_id}: {made} records made"), damaged: false })
+}
+
+/// Raises the bound of a record that may not be usable, or to the end of the layout.
+fn repair(args: &SlotArgs, retire: bool) -> Result<Output, Failure> {
+    let place = Place::open(&args.records, args.worker_id)?;
+    let key = SlotKey::new(&place.layout, place.slot()?);
+    place.check_clock()?;
+    let window_ms = args.window_ms.unwrap_or(place.window_ms);
+    let behind_ms = place.now_ms.saturating_add(window_ms);
+    let bound_ms = if retire { key.end_ms } else { behind_ms };
+    let record = place.records.adopt(key, place.now_ms, bound_ms).map_err(failed)?;
+    Ok(rows(&place, [(record.slot, Ok(record))]))
+}
+
+fn fence(args: &FloorArgs) -> Result<Output, Failure> {
+    let place = Place::open(&args.records, None)?;
+    place.check_clock()?;
+    let floor = args.floor.ok_or_else(|| {
+        (exit::USAGE, "up to where may IDs have been issued? name it with --floor".to_owned())
+    })?;
+    let bound_ms = floor.unix_ms(place.now_ms);
+    let end_ms = place.layout.unix_ms(place.layout.tick_max());
+    if bound_ms >= end_ms {
+        let text = "--floor lies behind the end of the layout: every slot would be retired";
+        return Err((exit::USAGE, text.to_owned()));
+    }
+    let before = place.records.list().map_err(failed)?;
+    let lower = |seen: &crate::identity::Seen| {
+        seen.record.as_ref().is_ok_and(|record| record.bound_ms < bound_ms)
+    };
+    if !before.iter().any(lower) {
+        let text = "no bound is below --floor, and a bound is never lowered: nothing was done";
+        return Err((exit::CHECK_FAILED, text.to_owned()));
+    }
+    let fenced = place.records.fence(place.now_ms, bound_ms).map_err(failed)?;
+    Ok(rows(&place, fenced))
+}
+
+fn rows(
+    place: &Place,
+    records: impl IntoIterator<Item = (u16, Result<Record, StoreError>)>,
+) -> Output {
+    let mut damaged = false;
+    let mut text = slot_table::HEADER.to_owned();
+    for (slot, record) in records {
+        damaged |= record.is_err();
+        let seen = crate::identity::Seen { slot, record, holder: None };
+        text.push('\n');
+        text.push_str(&slot_table::row(&place.layout, place.now_ms, &seen));
+    }
+    Output { text, damaged }
+}
+
+/// What is printed, and whether something in it is wrong.
+struct Output {
+    text: String,
+    damaged: bool,
+}
+
+fn print(output: &Output) -> ExitCode {
+    match writeln!(io::stdout(), "{}", output.text) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             exit::fail(exit::CHECK_FAILED, &error.to_string())
         }
-        _ if damaged => ExitCode::from(exit::CHECK_FAILED),
+        _ if output.damaged => ExitCode::from(exit::CHECK_FAILED),
         _ => ExitCode::SUCCESS,
     }
 }
 
-fn row(layout: &Layout, record: &Record) -> String {
-    let (datacenter, worker) = layout.slot_parts(record.slot);
-    let retired = record.bound_ms >= layout.unix_ms(layout.tick_max());
-    let bound = if retired { "retired".to_owned() } else { timestamp::rfc3339(record.bound_ms) };
-    format!(
-        "{:>4}  {datacenter:>2}  {worker:>6}  {:>4}  {bound:<24}  {:<24}  {}",
-        record.slot,
-        record.term,
-        timestamp::rfc3339(record.written_ms),
-        record.host
-    )
-}
-
-/// Raises the bound of a record, which becomes that of the file it lies in.
-fn repair(layout: &Layout, args: &SlotArgs, now_ms: u64, bound_ms: u64) -> ExitCode {
-    let slot = match layout.slot(args.datacenter_id, args.worker_id) {
-        Ok(slot) => slot,
-        Err(error) => return exit::fail(exit::USAGE, &error.to_string()),
-    };
-    // A bound that a wrong clock has raised stays.
-    if let Err(error) = sanity::check_release(now_ms) {
-        return exit::fail(exit::CHECK_FAILED, &error.to_string());
-    }
-    let key = SlotKey::new(layout, slot);
-    let state = &args.state;
-    let result = state_directory(state.state_dir.as_deref()).map_err(StoreError).and_then(|path| {
-        FileStore::adopt(&path, state.allowed_filesystems(), key, now_ms, bound_ms)
-    });
-    match result {
-        Ok(record) => {
-            let _ = writeln!(io::stdout(), "{}", row(layout, &record));
-            ExitCode::SUCCESS
-        }
-        Err(error) => exit::fail(exit::CHECK_FAILED, &error.to_string()),
-    }
+#[allow(clippy::needless_pass_by_value)] // For `map_err`.
+fn failed(error: impl ToString) -> Failure {
+    (exit::CHECK_FAILED, error.to_string())
 }

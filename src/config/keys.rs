@@ -7,10 +7,17 @@ use std::net::SocketAddr;
 
 use coreflake_protocol::Layout;
 
-use crate::args::{Listener, LogFormat, POOL_SHARE_RULE, ServeArgs, UdpAllow, network, pool_share};
+use clap::ValueEnum;
+
+use crate::args::{
+    Listener, LogFormat, POOL_SHARE_RULE, ServeArgs, StoreKind, UdpAllow, WorkerMode, WorkerPool,
+    network, pool_share,
+};
 use crate::config::value::Value;
 use crate::identity::filesystem::unfit_names;
-use crate::limits::{GATEWAY_THREADS, NTP_INTERVAL_MS, WINDOW_MS};
+use crate::limits::{
+    GATEWAY_THREADS, NTP_INTERVAL_MS, STORE_SESSION_MS, STORE_TIMEOUT_MS, WINDOW_MS, WORKER_SLOTS,
+};
 
 /// A key of the configuration file.
 pub(super) struct Key {
@@ -51,6 +58,17 @@ pub(super) const KEYS: &[Key] = &[
         let port = value.number(&(0..=u16::MAX))?;
         Ok::<_, String>(Listener::At((Ipv4Addr::LOCALHOST, port).into()))
     }),
+    key!("worker.mode", Some("worker-mode"), worker_mode, |value: &Value| {
+        value.text_with("static or dynamic", |text| WorkerMode::from_str(text, false).ok())
+    }),
+    key!("worker.pool", Some("worker-pool"), worker_pool, |value: &Value| match value {
+        Value::Integer(number) => pool(&number.to_string(), value),
+        Value::Text(text) => pool(text, value),
+        other => pool("", other),
+    }),
+    key!("worker.slots", Some("worker-slots"), worker_slots, |value: &Value| {
+        value.number(&WORKER_SLOTS)
+    }),
     key!("shards", Some("shards"), shards, |value: &Value| value.number(&(1..=u16::MAX))),
     key!("listen", Some("listen"), listen, |value: &Value| {
         value.text::<SocketAddr>("an address such as 127.0.0.1:4096")
@@ -71,6 +89,37 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key!("window_ms", Some("window-ms"), window_ms, |value: &Value| value.number(&WINDOW_MS)),
     key!("accept_clock", Some("accept-clock"), accept_clock, Value::truth),
+    key!("store.kind", Some("store"), state.store.kind, |value: &Value| {
+        value.text_with("file, etcd, zookeeper or consul", |text| {
+            StoreKind::from_str(text, false).ok()
+        })
+    }),
+    key!("store.endpoints", Some("store-endpoints"), state.store.endpoints, |value: &Value| {
+        value.list("an address such as http://10.0.0.1:2379", |text| text.parse().ok())
+    }),
+    key!("store.prefix", Some("store-prefix"), state.store.prefix, |value: &Value| {
+        value.text::<String>("a path such as /id-generator")
+    }),
+    key!("store.auto_init", Some("store-auto-init"), state.store.auto_init, Value::truth),
+    key!("store.session_ms", Some("store-session-ms"), state.store.session_ms, |value: &Value| {
+        value.number(&STORE_SESSION_MS)
+    }),
+    key!("store.timeout_ms", Some("store-timeout-ms"), state.store.timeout_ms, |value: &Value| {
+        value.number(&STORE_TIMEOUT_MS)
+    }),
+    key!("store.username", Some("store-username"), state.store.username, |value: &Value| {
+        value.text_with("a name", |text| (!text.is_empty()).then(|| text.to_owned()))
+    }),
+    key!(
+        "store.password_file",
+        Some("store-password-file"),
+        state.store.password_file,
+        Value::path
+    ),
+    key!("store.token_file", Some("store-token-file"), state.store.token_file, Value::path),
+    key!("store.ca_file", Some("store-ca-file"), state.store.ca_file, Value::path),
+    key!("store.cert_file", Some("store-cert-file"), state.store.cert_file, Value::path),
+    key!("store.key_file", Some("store-key-file"), state.store.key_file, Value::path),
     key!("log_format", Some("log-format"), log_format, |value: &Value| {
         value.text_with("text or json", |text| match text {
             "text" => Some(LogFormat::Text),
@@ -142,6 +191,10 @@ fn filesystems(value: &Value) -> Result<Vec<String>, String> {
     let names: Vec<_> = unfit_names().collect();
     let expected = format!("one of {}", names.join(", "));
     value.list(&expected, |text| names.contains(&text).then(|| text.to_owned()))
+}
+
+fn pool(text: &str, value: &Value) -> Result<WorkerPool, String> {
+    text.parse().map_err(|_| value.instead_of("a range of worker IDs such as 0-9"))
 }
 
 fn networks(value: &Value) -> Result<UdpAllow, String> {

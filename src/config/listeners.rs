@@ -3,7 +3,7 @@
 use core::net::{Ipv4Addr, SocketAddrV4};
 use std::net::SocketAddr;
 
-use crate::args::{Listener, ServeArgs};
+use crate::args::{Listener, ServeArgs, WorkerMode};
 use crate::config::problem::Problem;
 
 const LISTEN: SocketAddr = local(4_096);
@@ -47,7 +47,10 @@ impl Listeners {
         let others = format!("{} can be reached from other hosts", reachable.join(", "));
         let has_tokens = args.auth_token_file.is_some();
         if !reachable.is_empty() {
-            let identity = [("datacenter_id", args.datacenter_id), ("worker_id", args.worker_id)];
+            // Who takes a free slot has named none and is unique all the same.
+            let dynamic = args.worker_mode == Some(WorkerMode::Dynamic);
+            let worker_id = args.worker_id.or(dynamic.then_some(0));
+            let identity = [("datacenter_id", args.datacenter_id), ("worker_id", worker_id)];
             let missing = identity.into_iter().filter(|(_, number)| number.is_none());
             let missing: Vec<_> = missing.map(|(name, _)| name).collect();
             if !missing.is_empty() {

@@ -7,7 +7,9 @@ mod keys;
 mod listeners;
 mod problem;
 mod state;
+mod store;
 mod value;
+mod worker;
 mod yaml;
 
 use core::time::Duration;
@@ -15,7 +17,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use coreflake_engine::{PlanError, PoolShare, SequencePlan};
-use coreflake_protocol::{Layout, Slot};
+use coreflake_protocol::Layout;
 use ipnet::IpNet;
 
 use self::file::ConfigFile;
@@ -23,6 +25,8 @@ use self::listeners::Listeners;
 pub use self::problem::ConfigError;
 use self::problem::Problem;
 pub use self::state::{StateConfig, state_directory};
+pub(crate) use self::store::StoreConfig;
+pub use self::worker::WorkerConfig;
 use crate::args::{LogFormat, ServeArgs, UdpAllow};
 use crate::auth::Tokens;
 use crate::limits::Limits;
@@ -33,8 +37,8 @@ use crate::ntp::{NtpMonitor, ServerName};
 pub struct Config {
     /// How IDs are laid out.
     pub layout: Layout,
-    /// The slot whose IDs are issued.
-    pub slot: Slot,
+    /// The slots whose IDs are issued.
+    pub worker: WorkerConfig,
     /// How the sequence space is shared: one lane per shard and one per gateway thread.
     pub plan: SequencePlan,
     /// Where TCP and UDP listen.
@@ -109,6 +113,20 @@ impl Config {
         Err(ConfigError { problems, state })
     }
 
+    /// The settings of whoever looks at records: `args` over those of the file that they name.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong in the file.
+    pub(crate) fn merged(args: &ServeArgs) -> Result<ServeArgs, ConfigError> {
+        let Some(path) = &args.config else { return Ok(args.clone()) };
+        let file = ConfigFile::read(path)?;
+        if file.problems.is_empty() {
+            return Ok(args.clone().over(file.args));
+        }
+        Err(ConfigError { problems: file.problems, state: None })
+    }
+
     /// Supplies defaults for what is missing in `args`, and checks everything. `now_ms` is the time
     /// in Unix milliseconds. A file that is named in `args` is not looked at.
     ///
@@ -119,18 +137,26 @@ impl Config {
         let mut problems = Vec::new();
         let listeners = Listeners::of(args);
         problems.extend(listeners.problems(args));
-        let mut problem = |keys: &[&'static str], text| problems.push(Problem::of(keys, text));
-
-        let layout = layout(args.state.epoch, now_ms).map_err(|text| problem(&["epoch"], text));
+        let layout = layout(args.state.epoch, now_ms);
+        let layout = layout.map_err(|text| problems.push(Problem::of(&["epoch"], text)));
         let widths = layout.unwrap_or(Layout::SNOWFLAKE);
-        let slot = widths
-            .slot(args.datacenter_id.unwrap_or(0), args.worker_id.unwrap_or(0))
-            .map_err(|error| problem(&[error.field], error.to_string()));
+        let worker = WorkerConfig::of(args, &widths).map_err(|found| problems.push(found)).ok();
+        let datacenter_id = worker.as_ref().map_or(0, |worker| worker.datacenter_id);
+        let state = match StateConfig::of(args, &widths, datacenter_id) {
+            Ok(state) => Some(state),
+            Err(error) => {
+                problems.extend(error.problems);
+                None
+            }
+        };
+        let mut problem = |keys: &[&'static str], text| problems.push(Problem::of(keys, text));
         let shards = args.shards.unwrap_or_else(default_shards);
         let gateway_threads = args.gateway_threads.unwrap_or(1);
         let gateways = if listeners.has_gateway() { gateway_threads } else { 0 };
         let pool_share = args.pool_share.unwrap_or(PoolShare::DEFAULT);
-        let plan = SequencePlan::new(widths.sequence_space(), shards, gateways, pool_share)
+        let slots = u32::from(args.worker_slots.unwrap_or(1));
+        let space = widths.sequence_space().saturating_mul(slots);
+        let plan = SequencePlan::new(space, shards, gateways, pool_share)
             .map_err(|error| match error {
                 PlanError::TooManyGateways { .. } => problem(
                     &["gateway.threads", "sequence.pool_share"],
@@ -153,14 +179,15 @@ impl Config {
         if let Err(error) = NtpMonitor::new(servers.clone(), Duration::ZERO) {
             problem(&["ntp.servers"], format!("ntp-server: {error}"));
         }
-        let state = StateConfig::of(args).map_err(|text| problem(&["state_dir"], text));
-        match (layout, slot, plan, tokens, state) {
-            (Ok(layout), Ok(slot), Ok(plan), Ok(tokens), Ok(state)) if problems.is_empty() => {
+        match (layout, worker, plan, tokens, state) {
+            (Ok(layout), Some(worker), Ok(plan), Ok(tokens), Some(state))
+                if problems.is_empty() =>
+            {
                 let Listeners { listen, http, grpc } = listeners;
                 let interval = Duration::from_millis(args.ntp_interval_ms.unwrap_or(10_000));
                 Ok(Self {
                     layout,
-                    slot,
+                    worker,
                     plan,
                     listen,
                     http,
@@ -174,7 +201,7 @@ impl Config {
                     log_format: args.log_format.unwrap_or(LogFormat::Text),
                 })
             }
-            (_, _, _, _, state) => Err(ConfigError { problems, state: state.ok() }),
+            (_, _, _, _, state) => Err(ConfigError { problems, state }),
         }
     }
 }

@@ -4,10 +4,17 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use crate::args::ServeArgs;
+use coreflake_protocol::Layout;
+
+use crate::args::{ServeArgs, StoreKind};
+use crate::config::{ConfigError, StoreConfig};
+use crate::config::problem::Problem;
 
 /// Milliseconds reserved ahead: a start after a crash waits for less.
 const WINDOW_MS_DEFAULT: u64 = 3_000;
+
+/// The same with a store that may be away for a while: that is how long it is bridged.
+const SHARED_WINDOW_MS_DEFAULT: u64 = 60_000;
 
 /// Where the record of the slot lives, and how it is used.
 #[derive(Clone, Debug)]
@@ -18,16 +25,38 @@ pub struct StateConfig {
     pub allowed_filesystems: Vec<String>,
     /// How far ahead timestamps are reserved, in milliseconds.
     pub window_ms: u64,
+    /// The store of the record, if it is shared: then the directory holds what this node has seen of
+    /// it.
+    pub(crate) store: Option<StoreConfig>,
     /// Whether a clock far from the record's last write is accepted.
     pub accept_clock: bool,
 }
 
 impl StateConfig {
-    pub(super) fn of(args: &ServeArgs) -> Result<Self, String> {
+    pub(crate) fn of(
+        args: &ServeArgs,
+        layout: &Layout,
+        datacenter_id: u16,
+    ) -> Result<Self, ConfigError> {
+        let shared = args.state.store.kind.is_some_and(|kind| kind != StoreKind::File);
+        let default_ms = if shared { SHARED_WINDOW_MS_DEFAULT } else { WINDOW_MS_DEFAULT };
+        let window_ms = args.window_ms.unwrap_or(default_ms);
+        let workers = u16::try_from(layout.worker_id_max() + 1).unwrap_or(u16::MAX);
+        let store = StoreConfig::of(&args.state.store, datacenter_id, workers, window_ms);
+        let directory = state_directory(args.state.state_dir.as_deref())
+            .map_err(|text| vec![Problem::of(&["state_dir"], text)]);
+        let (store, directory) = match (store, directory) {
+            (Ok(store), Ok(directory)) => (store, directory),
+            (store, directory) => {
+                let problems = store.err().into_iter().chain(directory.err());
+                return Err(ConfigError { problems: problems.flatten().collect(), state: None });
+            }
+        };
         Ok(Self {
-            directory: state_directory(args.state.state_dir.as_deref())?,
+            directory,
             allowed_filesystems: args.state.allowed_filesystems().to_vec(),
-            window_ms: args.window_ms.unwrap_or(WINDOW_MS_DEFAULT),
+            window_ms,
+            store,
             accept_clock: args.accept_clock.unwrap_or(false),
         })
     }

@@ -9,7 +9,7 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use coreflake_engine::{Demand, Lane, Outcome, Refusal};
-use coreflake_protocol::{Count, ErrorCode, Health, Id, Parts, Run};
+use coreflake_protocol::{Count, ErrorCode, Health, Id, Parts, Run, WorkerIds};
 use tracing::error;
 
 use crate::clock::WallTime;
@@ -19,6 +19,7 @@ use crate::limits::{
     OVERLOADED_RETRY_MS,
 };
 use crate::service::{Service, refusal_text};
+use crate::tenure::Seat;
 use crate::timer::Timer;
 
 /// Issues IDs to the requests of one gateway thread.
@@ -134,6 +135,16 @@ impl Generator {
         service.health(&turn)
     }
 
+    /// The worker parts of the slots that IDs are issued from, or will be.
+    pub(crate) fn worker_ids(&self) -> WorkerIds {
+        self.service().worker_ids()
+    }
+
+    /// As [`Service::sit`].
+    pub(crate) fn sit(&self, seat: Option<Seat>) -> Option<Lane> {
+        self.service().sit(seat)
+    }
+
     /// Counts a request that was turned away.
     pub(crate) fn reject(&self, reason: Reject) {
         self.service().counters().reject(reason);
@@ -145,7 +156,7 @@ impl Generator {
     }
 
     /// Ends the generator: the lane issues nothing more.
-    pub(crate) fn into_lane(self) -> Lane {
+    pub(crate) fn into_lane(self) -> Option<Lane> {
         self.service.into_inner().unwrap_or_else(PoisonError::into_inner).into_lane()
     }
 

@@ -150,9 +150,11 @@ impl IdGenerator for Calls {
     ) -> Result<Response<HealthCheckResponse>, Status> {
         self.call(request.metadata(), async {
             let health = self.desk.generator.health();
+            let worker_ids = self.desk.generator.worker_ids();
             Ok(HealthCheckResponse {
                 status: desk::status(&health),
-                worker_id: health.worker_id.into(),
+                worker_id: health.worker_id.map_or(-1, i32::from),
+                worker_ids: worker_ids.iter().copied().map(i32::from).collect(),
                 datacenter_id: health.datacenter_id.into(),
                 uptime_seconds: saturated(health.uptime_seconds),
                 ids_generated: saturated(health.ids_generated),

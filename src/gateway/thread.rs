@@ -6,9 +6,9 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use coreflake_engine::Lane;
 use coreflake_protocol::ServingState;
 use tokio::runtime::{Builder, Handle, LocalOptions};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic_health::server::HealthReporter;
@@ -24,6 +24,7 @@ use crate::gateway::{grpc, rest};
 use crate::limits::{DRAIN_TIMEOUT, GATEWAY_WATCH_INTERVAL};
 use crate::metrics::Metrics;
 use crate::service::{Identity, Service};
+use crate::tenure::{self, Handover, Left};
 
 /// Where a gateway thread listens.
 #[derive(Debug)]
@@ -45,12 +46,13 @@ pub(crate) struct GatewaySeed {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) runtime: Arc<OnceLock<Handle>>,
     pub(crate) stopping: CancellationToken,
+    pub(crate) orders: UnboundedReceiver<Handover>,
 }
 
 impl GatewaySeed {
     /// Runs the gateway on the current thread until the server stops, and gives its lane back.
     /// Tells `built` once whether it could be built; before that nothing is served.
-    pub(crate) fn run(self, built: &Sender<io::Result<()>>) -> Option<Lane> {
+    pub(crate) fn run(self, built: &Sender<io::Result<()>>) -> Left {
         if let Some(core) = self.core
             && !core_affinity::set_for_current(core)
         {
@@ -76,6 +78,7 @@ impl GatewaySeed {
 
     async fn serve(self, built: &Sender<io::Result<()>>) -> io::Result<Arc<Desk>> {
         let Self { service, counters, identity, tokens, admission, metrics, stopping, .. } = self;
+        let orders = self.orders;
         let generator = Generator::new(service)?;
         let desk = Arc::new(Desk { generator, identity, tokens, metrics });
         let Doors { http, grpc } = self.doors;
@@ -108,6 +111,7 @@ impl GatewaySeed {
         tokio::select! {
             () = doors => {}
             () = watch(&desk, &reporter) => {}
+            () = tenure::obey(orders, |seat| desk.generator.sit(seat)) => {}
         }
         Ok(desk)
     }

@@ -57,8 +57,9 @@ impl Directory {
         self.path.join(format!("slot-{slot:04}.made"))
     }
 
-    /// Opens the file of a slot's record and locks it. It is made if it is missing.
-    pub(crate) fn open_record(&self, slot: u16) -> Result<File, StoreError> {
+    /// Opens the file of a slot's record and locks it. It is made if it is missing. `None` when
+    /// another process has locked it.
+    pub(crate) fn open_record(&self, slot: u16) -> Result<Option<File>, StoreError> {
         let path = self.record_path(slot);
         let of = |error: io::Error| StoreError(format!("record {}: {error}", path.display()));
         let file = OpenOptions::new()
@@ -69,18 +70,11 @@ impl Directory {
             .mode(0o600)
             .open(&path)
             .map_err(of)?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
-            if error == rustix::io::Errno::WOULDBLOCK {
-                StoreError(format!(
-                    "record {} is in use by another process: stop that one, or give this one \
-                     another slot or --state-dir",
-                    path.display()
-                ))
-            } else {
-                of(error.into())
-            }
-        })?;
-        Ok(file)
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(file)),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(of(error.into())),
+        }
     }
 
     /// Whether the slot had a record once.

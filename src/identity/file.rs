@@ -20,7 +20,7 @@ use tracing::warn;
 
 use crate::identity::block::{BLOCK_SIZE, Binding, Block};
 use crate::identity::directory::Directory;
-use crate::identity::{StoreError, WindowStore, host};
+use crate::identity::{StoreError, host};
 
 /// Bytes of a copy's part of the file: no device writes less than this at once.
 const COPY_SIZE: u64 = 4_096;
@@ -69,10 +69,12 @@ impl SlotKey {
 
 /// A locked record file.
 #[derive(Debug)]
-pub(crate) struct FileStore {
+pub(crate) struct RecordFile {
     path: PathBuf,
     file: File,
     binding: Binding,
+    /// What the record was bound to when it was read.
+    found: Binding,
     record: Record,
     broken: Option<StoreError>,
 }
@@ -85,26 +87,50 @@ pub(crate) enum Content {
     Block(Block),
 }
 
-impl FileStore {
+impl RecordFile {
     /// Opens and locks the record of a slot. The first start makes it, with a bound at `now_ms`.
+    /// `None` when another process has it.
     ///
     /// # Errors
     ///
-    /// When the directory is not fit, another process has the record, or it is lost, damaged, of
-    /// another namespace or of another file. The text says what to do.
+    /// When the record is lost, damaged, of another namespace or of another file, or its slot is
+    /// retired. The text says what to do.
     pub(crate) fn open(
-        path: &Path,
-        allowed: &[String],
+        directory: &Directory,
         key: SlotKey,
         now_ms: u64,
-    ) -> Result<Self, StoreError> {
-        let directory = Directory::open(path, allowed)?;
-        let file = directory.open_record(key.slot)?;
+    ) -> Result<Option<Self>, StoreError> {
+        let Some(mut store) = Self::lock(directory, key, now_ms, directory.is_marked(key.slot))?
+        else {
+            return Ok(None);
+        };
+        let path = store.path.display();
+        store.check(store.found, key)?;
+        if store.record.bound_ms >= key.end_ms {
+            return Err(StoreError(format!(
+                "record {path}: the slot is retired, its ticks are taken to the end of the layout; \
+                 use another slot"
+            )));
+        }
+        let record = store.record.clone();
+        store.put(&record)?;
+        directory.mark(key.slot)?;
+        Ok(Some(store))
+    }
+
+    /// Locks the record of a slot, reads it, and gives it its full size.
+    fn lock(
+        directory: &Directory,
+        key: SlotKey,
+        now_ms: u64,
+        had_one: bool,
+    ) -> Result<Option<Self>, StoreError> {
+        let Some(file) = directory.open_record(key.slot)? else { return Ok(None) };
         let path = directory.record_path(key.slot);
         let binding = binding_of(&file).map_err(|error| of(&path, &error))?;
         let block = match read(&file, &path)? {
             Content::Block(block) => block,
-            Content::Nothing if directory.is_marked(key.slot) => {
+            Content::Nothing if had_one => {
                 return Err(StoreError(format!(
                     "record {} is lost: this slot had one, and what it knew is gone; restore it, or \
                      begin anew behind everything issued so far with `coreflake slots adopt`",
@@ -117,30 +143,15 @@ impl FileStore {
             }
         };
         prepare(&file).map_err(|error| of(&path, &error))?;
-        let store = Self { path, file, binding, record: block.record.clone(), broken: None };
-        store.check(&block, key)?;
-        if block.record.bound_ms >= key.end_ms {
-            let path = store.path.display();
-            return Err(StoreError(format!(
-                "record {path}: the slot is retired, its ticks are taken to the end of the layout; \
-                 use another slot"
-            )));
-        }
-        store.write(&block.record).map_err(|error| of(&store.path, &error))?;
-        directory.mark(key.slot)?;
-        Ok(store)
+        let Block { record, binding: found } = block;
+        Ok(Some(Self { path, file, binding, found, record, broken: None }))
     }
 
-    /// The record.
-    pub(crate) const fn record(&self) -> &Record {
-        &self.record
-    }
-
-    fn check(&self, block: &Block, key: SlotKey) -> Result<(), StoreError> {
+    fn check(&self, found: Binding, key: SlotKey) -> Result<(), StoreError> {
         let path = self.path.display();
-        let record = &block.record;
+        let record = &self.record;
         key.check(record).map_err(|problem| StoreError(format!("record {path} {problem}")))?;
-        let Binding { filesystem, inode, machine } = block.binding;
+        let Binding { filesystem, inode, machine } = found;
         let other_machine = machine != self.binding.machine && machine != 0;
         if other_machine || inode != self.binding.inode || filesystem != self.binding.filesystem {
             return Err(StoreError(format!(
@@ -163,29 +174,22 @@ impl FileStore {
         Ok(())
     }
 
-    /// Takes over a record whatever file it was written for, with a new bound.
+    /// Takes over a record whatever file it was written for, with a bound of at least `bound_ms`.
     ///
     /// # Errors
     ///
-    /// As [`FileStore::open`], save that a copied or lost record is accepted.
+    /// As [`RecordFile::open`], save that a copied or lost record is accepted.
     pub(crate) fn adopt(
-        path: &Path,
-        allowed: &[String],
+        directory: &Directory,
         key: SlotKey,
         now_ms: u64,
         bound_ms: u64,
     ) -> Result<Record, StoreError> {
-        let directory = Directory::open(path, allowed)?;
-        let file = directory.open_record(key.slot)?;
-        let path = directory.record_path(key.slot);
-        let binding = binding_of(&file).map_err(|error| of(&path, &error))?;
-        let before = match read(&file, &path)? {
-            Content::Block(block) => block.record,
-            Content::Nothing => first(key, now_ms).map_err(|error| of(&path, &error))?,
+        let Some(mut store) = Self::lock(directory, key, now_ms, false)? else {
+            return Err(in_use(&directory.record_path(key.slot)));
         };
-        prepare(&file).map_err(|error| of(&path, &error))?;
-        let store = Self { path, file, binding, record: before.clone(), broken: None };
-        store.check(&Block { record: before.clone(), binding }, key)?;
+        store.check(store.binding, key)?;
+        let before = store.record.clone();
         let record = Record {
             term: before.term.saturating_add(1),
             bound_ms: before.bound_ms.max(bound_ms),
@@ -193,37 +197,56 @@ impl FileStore {
             host: host::name(),
             ..before
         };
-        store.write(&record).map_err(|error| of(&store.path, &error))?;
+        store.put(&record)?;
         directory.mark(key.slot)?;
         Ok(record)
     }
-}
 
-impl WindowStore for FileStore {
-    fn look(&mut self) -> Result<Option<Record>, StoreError> {
+    /// The record as it is durable.
+    ///
+    /// # Errors
+    ///
+    /// When a write has failed: nobody knows what is durable.
+    pub(crate) fn look(&self) -> Result<Record, StoreError> {
         match &self.broken {
             Some(error) => Err(error.clone()),
-            None => Ok(Some(self.record.clone())),
+            None => Ok(self.record.clone()),
         }
     }
 
-    fn swap(&mut self, swap: &Swap) -> Result<Outcome, StoreError> {
-        if let Some(error) = &self.broken {
-            return Err(error.clone());
-        }
+    /// Puts `swap.to` in the place of `swap.from`.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written. Nothing can after that.
+    pub(crate) fn swap(&mut self, swap: &Swap) -> Result<Outcome, StoreError> {
         // The lock is held and every write goes through here, so what was last written is the
         // record.
-        if swap.from != self.record {
+        if swap.from != self.look()? {
             return Ok(Outcome::Lost);
         }
-        if let Err(error) = self.write(&swap.to) {
+        self.put(&swap.to)?;
+        Ok(Outcome::Won)
+    }
+
+    fn put(&mut self, record: &Record) -> Result<(), StoreError> {
+        if let Err(error) = self.write(record) {
             let error = of(&self.path, &error);
             self.broken = Some(error.clone());
             return Err(error);
         }
-        self.record = swap.to.clone();
-        Ok(Outcome::Won)
+        self.record = record.clone();
+        Ok(())
     }
+}
+
+/// Another process has the record.
+pub(crate) fn in_use(path: &Path) -> StoreError {
+    StoreError(format!(
+        "record {} is in use by another process: stop that one, or give this one another slot or \
+         --state-dir",
+        path.display()
+    ))
 }
 
 /// A slot whose record lies in a state directory.
@@ -238,8 +261,7 @@ pub(crate) struct Listed {
 /// # Errors
 ///
 /// When the directory cannot be read.
-pub(crate) fn list(path: &Path) -> Result<Vec<Listed>, StoreError> {
-    let directory = Directory::existing(path)?;
+pub(crate) fn list(directory: &Directory) -> Result<Vec<Listed>, StoreError> {
     let read = |slot| {
         let path = directory.record_path(slot);
         let file = File::open(&path).map_err(|error| of(&path, &error))?;

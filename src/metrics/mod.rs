@@ -14,7 +14,6 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use coreflake_engine::Gate;
 use prometheus_client::encoding::{EncodeLabelSet, prometheus_text, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -26,6 +25,7 @@ use crate::clock_monitor::TrustedTime;
 use crate::condition::Condition;
 use crate::counters::LaneCounters;
 use crate::service::Identity;
+use crate::tenure::Tenure;
 use rate::Rate;
 
 /// Everything that is measured.
@@ -41,7 +41,7 @@ pub(crate) struct Metrics {
 #[derive(Debug)]
 pub(crate) struct Sources {
     pub(crate) identity: Arc<Identity>,
-    pub(crate) gate: Arc<Gate>,
+    pub(crate) tenure: Tenure,
     pub(crate) condition: Arc<Condition>,
     pub(crate) time: TrustedTime,
     /// How far ahead a window is reserved.

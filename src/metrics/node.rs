@@ -26,10 +26,7 @@ impl Node {
         let identity = &self.sources.identity;
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         page.info("build", "The version of the server", &version)?;
-        let datacenter = identity.slot.datacenter_id().to_string();
-        let worker = identity.slot.worker_id().to_string();
-        let slot = [("datacenter_id", datacenter.as_str()), ("worker_id", worker.as_str())];
-        page.info("slot", "The slot whose IDs are issued", &slot)?;
+        page.slots("slot_info", "1 for each slot whose IDs are issued", &self.sources.tenure.slots())?;
         let shards = f64::from(identity.plan.shards());
         page.gauge("shards", "Shards of the server", None, shards)?;
         let layout = &identity.layout;
@@ -39,7 +36,7 @@ impl Node {
     }
 
     fn serving(&self, page: &mut Page<'_>) -> fmt::Result {
-        let Sources { identity, gate, time, lanes, .. } = &*self.sources;
+        let Sources { identity, tenure, time, lanes, .. } = &*self.sources;
         let uptime = identity.started.elapsed().as_secs_f64();
         page.gauge("uptime", "Time since the server was started", SECONDS, uptime)?;
         let ready = u8::from(self.watched.ready.load(Ordering::Relaxed));
@@ -51,7 +48,7 @@ impl Node {
         let last = last.map_or(0, |id| identity.layout.parse(id).unix_ms);
         let help = "The timestamp in the last ID issued, since the Unix epoch; 0 before the first";
         page.gauge("last_id_timestamp", help, SECONDS, seconds(last))?;
-        let hi_ms = identity.layout.unix_ms(gate.view().hi);
+        let hi_ms = tenure.hi().map_or(0, |hi| identity.layout.unix_ms(hi));
         let left = seconds(hi_ms.saturating_sub(time.now_ms()));
         page.gauge("window_left", "How far the reserved window reaches", SECONDS, left)?;
         let whole = seconds(self.sources.window_ms);
@@ -84,6 +81,24 @@ impl Node {
         page.gauges("store_state", "How the store of the windows is", states)
     }
 
+    fn slots(&self, page: &mut Page<'_>) -> fmt::Result {
+        let condition = &self.sources.condition;
+        let slots = condition.slots().map(|(state, count)| (("state", state), count));
+        let help = "Slots of the pool when last looked at: nobody has them, others have them, this \
+                    server has them, nobody can use them";
+        page.gauges("slots", help, slots)?;
+        let (claims, conflicts) = condition.claims();
+        #[allow(clippy::cast_precision_loss)] // Exact up to 2^53.
+        for (name, help, count) in [
+            ("slot_claims", "Claims of a slot that were tried", claims),
+            ("slot_claim_conflicts", "Claims that somebody else was before", conflicts),
+            ("slot_losses", "Slots lost to somebody else", condition.losses()),
+        ] {
+            page.counter(name, help, None, count as f64)?;
+        }
+        Ok(())
+    }
+
     fn runtimes(&self, page: &mut Page<'_>) -> fmt::Result {
         let running = self.sources.runtimes.iter().filter_map(|(name, runtime)| {
             let tasks = runtime.get()?.metrics().num_alive_tasks();
@@ -99,6 +114,7 @@ impl Collector for Node {
         self.identity(&mut page)?;
         self.serving(&mut page)?;
         self.clock_and_store(&mut page)?;
+        self.slots(&mut page)?;
         self.runtimes(&mut page)
     }
 }

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use coreflake_protocol::Slot;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
@@ -79,6 +80,19 @@ impl<'a> Page<'a> {
     pub(super) fn info(&mut self, name: &str, help: &str, labels: &[Label<'_>]) -> fmt::Result {
         let kind = MetricType::Info;
         self.encoder.encode_descriptor(name, &sentence(help), None, kind)?.encode_info(&labels)
+    }
+
+    /// A gauge that is 1 for each of these slots.
+    pub(super) fn slots(&mut self, name: &str, help: &str, slots: &[Slot]) -> fmt::Result {
+        let kind = MetricType::Gauge;
+        let mut family = self.encoder.encode_descriptor(name, &sentence(help), None, kind)?;
+        for slot in slots {
+            let (datacenter, worker) = (slot.datacenter_id(), slot.worker_id());
+            let labels =
+                [("datacenter_id", datacenter.to_string()), ("worker_id", worker.to_string())];
+            family.encode_family(&labels)?.encode_gauge(&1_u64)?;
+        }
+        Ok(())
     }
 
     /// A histogram of seconds with one set of buckets per label: `(upper bound, count)` each, the

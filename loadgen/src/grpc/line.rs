@@ -143,9 +143,11 @@ async fn identity(
     let health = client.health_check(request).await.map_err(|status| refusal(&status))?;
     let health = health.into_inner();
     let id = |number| u16::try_from(number).map_err(|_| invalid("no worker or datacenter ID"));
-    let (datacenter_id, worker_id) = (id(health.datacenter_id)?, id(health.worker_id)?);
+    let datacenter_id = id(health.datacenter_id)?;
+    let worker_ids = health.worker_ids.into_iter().map(id).collect::<io::Result<Vec<_>>>()?;
+    let worker_ids = worker_ids_of(u16::try_from(health.worker_id).into_iter(), worker_ids);
     // The bits are the same whatever the epoch is, and nothing here depends on that.
-    Ok(Identity { layout: Layout::SNOWFLAKE, datacenter_id, worker_id })
+    Ok(Identity { layout: Layout::SNOWFLAKE, datacenter_id, worker_ids })
 }
 
 fn authorized<T>(message: T, authorization: Option<&MetadataValue<Ascii>>) -> Request<T> {

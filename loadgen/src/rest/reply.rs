@@ -56,7 +56,11 @@ struct Refusal<'a> {
 /// The body of `GET /api/v1/health`, as far as it matters here.
 #[derive(Deserialize)]
 struct Health {
-    worker_id: u16,
+    #[serde(default)]
+    worker_id: Option<u16>,
+    /// All of them, where there may be several.
+    #[serde(default)]
+    worker_ids: Vec<u16>,
     datacenter_id: u16,
 }
 
@@ -102,9 +106,11 @@ impl<'a> Reply<'a> {
     /// Whose IDs the server hands out. A server that refuses them says so with another status, and
     /// is a target all the same.
     pub(crate) fn identity(&self) -> io::Result<Identity> {
-        if let Ok(Health { worker_id, datacenter_id }) = serde_json::from_slice(self.body) {
+        if let Ok(health) = serde_json::from_slice(self.body) {
+            let Health { worker_id, worker_ids, datacenter_id } = health;
+            let worker_ids = worker_ids_of(worker_id.into_iter(), worker_ids);
             // The bits are the same whatever the epoch is, and nothing here depends on that.
-            return Ok(Identity { layout: Layout::SNOWFLAKE, datacenter_id, worker_id });
+            return Ok(Identity { layout: Layout::SNOWFLAKE, datacenter_id, worker_ids });
         }
         let status = self.status;
         Err(match self.refusal() {
@@ -234,7 +240,7 @@ mod tests {
     fn the_health_names_the_slot() {
         let health = r#"{"status":"draining","worker_id":7,"datacenter_id":3,"shards":2}"#;
         let identity = reply(503, health).identity().unwrap();
-        assert_eq!((identity.datacenter_id, identity.worker_id), (3, 7));
+        assert_eq!((identity.datacenter_id, &identity.worker_ids[..]), (3, &[7][..]));
         for (status, body, part) in [
             (401, r#"{"code":"UNAUTHENTICATED","message":"who?"}"#, "UNAUTHENTICATED (401): who?"),
             (404, "", "404 to /api/v1/health"),

@@ -17,8 +17,11 @@ pub(crate) struct HealthBody {
     /// `clock_drift`, `window_exhausted`, `timestamp_exhausted`.
     #[schema(example = "healthy")]
     status: String,
-    /// The worker part of the server's slot.
-    worker_id: u16,
+    /// The worker part of the server's slot, or of the first if it has several; null while it waits
+    /// for a free one.
+    worker_id: Option<u16>,
+    /// The worker parts of all its slots, ascending.
+    worker_ids: Vec<u16>,
     /// The datacenter part of the server's slot.
     datacenter_id: u16,
     /// Seconds since the server was started.
@@ -61,6 +64,7 @@ pub(super) fn health(desk: &Desk) -> Result<Response, ApiError> {
     let body = HealthBody {
         status: desk::status(&health),
         worker_id: health.worker_id,
+        worker_ids: desk.generator.worker_ids().to_vec(),
         datacenter_id: health.datacenter_id,
         uptime_seconds: health.uptime_seconds,
         ids_generated: health.ids_generated,

@@ -12,13 +12,25 @@
 //! A record never hangs on a session: when that ends, the bound must stay. A marker only says which
 //! slots are worth a try; no ID depends on one.
 
+mod backend;
+mod consul;
+mod etcd;
+mod genesis;
+mod high_water;
 mod keys;
+mod namespace;
+mod repair;
 mod settings;
+mod store;
+mod zookeeper;
 
 use std::collections::BTreeMap;
 
 pub(crate) use self::keys::Keys;
-pub(crate) use self::settings::{Credentials, Endpoint, Secret, StoreSettings, TlsSettings};
+pub(crate) use self::repair::Repair;
+pub use self::settings::Endpoint;
+pub(crate) use self::settings::{Credentials, Secret, StoreSettings, TlsSettings};
+pub(crate) use self::store::SharedStore;
 
 /// A value as the store has it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -27,13 +27,13 @@ pub(crate) struct StoreSettings {
 
 /// One address of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Endpoint {
+pub struct Endpoint {
     /// What stands before `://`, if anything does: `http` or `https`.
-    pub(crate) scheme: Option<&'static str>,
+    pub scheme: Option<&'static str>,
     /// A name or an address; one of version 6 without brackets.
-    pub(crate) host: String,
+    pub host: String,
     /// The port.
-    pub(crate) port: u16,
+    pub port: u16,
 }
 
 /// Who this node is to a store. Which of them a store takes is up to the store.

@@ -1,0 +1,311 @@
+//! The window store of several nodes.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use coreflake_engine::Swap;
+use coreflake_engine::keeper::Outcome;
+use coreflake_engine::record::Record;
+use coreflake_protocol::Layout;
+use futures_util::future::join_all;
+use tokio::runtime::{Builder, Runtime};
+use tracing::{error, info, warn};
+
+use crate::clock::WallTime;
+use crate::config::StoreConfig;
+use crate::identity::file::SlotKey;
+use crate::identity::shared::backend::Backend;
+use crate::identity::shared::genesis::Genesis;
+use crate::identity::shared::high_water::HighWater;
+use crate::identity::shared::namespace::{Namespace, Shown};
+use crate::identity::shared::{Mark, Stored, Survey, Trouble, Write, Written};
+use crate::identity::{Holder, Seen, StoreError, WindowStore, host};
+use crate::keeper::went_back;
+use crate::limits::STORE_TOLD_INTERVAL;
+
+/// A shared store, as the keeper's thread uses it.
+#[derive(Debug)]
+pub(crate) struct SharedStore {
+    runtime: Runtime,
+    backend: Arc<Backend>,
+    namespace: Namespace,
+    pool: Vec<SlotKey>,
+    /// What stands in the markers of this process.
+    marker: String,
+    auto_init: bool,
+    timeout: Duration,
+    session: Duration,
+    /// What was last seen of the slots of the pool.
+    shown: BTreeMap<u16, Stored>,
+    /// The records that this process has, as last known to be durable.
+    held: BTreeMap<u16, Stored>,
+    high_water: HighWater,
+    /// Whether the store has ever answered.
+    answered: bool,
+    trouble: Option<(Trouble, Instant)>,
+    noting_failed: bool,
+}
+
+impl SharedStore {
+    /// Prepares the use of a store; nothing is asked yet. `holder` is the number of this process.
+    ///
+    /// # Errors
+    ///
+    /// When the settings cannot work, or the state directory holds nonsense.
+    pub(crate) fn new(
+        config: &StoreConfig,
+        layout: Layout,
+        pool: Vec<SlotKey>,
+        directory: &Path,
+        holder: u128,
+    ) -> Result<Self, StoreError> {
+        let settings = Arc::new(config.settings.clone());
+        let datacenter_id = layout.slot_parts(pool.first().map_or(0, |key| key.slot)).0;
+        let backend = Arc::new(Backend::new(config.kind, Arc::clone(&settings))?);
+        // Its one thread keeps the session alive while the keeper waits for something else.
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("store")
+            .enable_all()
+            .build()
+            .map_err(|error| StoreError(format!("cannot start the store's thread: {error}")))?;
+        let tended = Arc::clone(&backend);
+        runtime.spawn(async move { tended.tend().await });
+        Ok(Self {
+            runtime,
+            backend,
+            namespace: Namespace::new(config, layout, datacenter_id),
+            pool,
+            marker: format!("{} {holder:032x}", host::name()),
+            auto_init: config.auto_init,
+            timeout: settings.timeout,
+            session: settings.session,
+            shown: BTreeMap::new(),
+            held: BTreeMap::new(),
+            high_water: HighWater::open(directory, datacenter_id)?,
+            answered: false,
+            trouble: None,
+            noting_failed: false,
+        })
+    }
+
+    /// Waits for an answer, no longer than is allowed.
+    fn wait<T>(
+        &self,
+        answer: impl Future<Output = Result<T, Trouble>>,
+    ) -> Result<T, Trouble> {
+        let limited = async { tokio::time::timeout(self.timeout, answer).await };
+        self.runtime.block_on(limited).unwrap_or_else(|_| {
+            let text = format!("no answer within {} ms", self.timeout.as_millis());
+            Err(Trouble::Away(text))
+        })
+    }
+
+    /// Takes note of whether the store answers. `None` when it does not, at the moment.
+    fn noted<T>(&mut self, result: Result<T, Trouble>) -> Result<Option<T>, StoreError> {
+        let trouble = match result {
+            Ok(value) => {
+                self.answered = true;
+                if self.trouble.take().is_some() {
+                    info!("the store answers again");
+                }
+                return Ok(Some(value));
+            }
+            Err(trouble) => trouble,
+        };
+        // Credentials that were right once may be so again; ones that never were will not.
+        if !self.answered && !matches!(trouble, Trouble::Away(_)) {
+            return Err(StoreError(format!("store {}: {trouble}", self.namespace.name())));
+        }
+        let told = self.trouble.as_ref();
+        if told.is_none_or(|(told, at)| *told != trouble || at.elapsed() > STORE_TOLD_INTERVAL) {
+            warn!(store = self.namespace.name(), %trouble, "the store does not answer");
+            self.trouble = Some((trouble, Instant::now()));
+        }
+        Ok(None)
+    }
+
+    /// One transaction, as a swap of the keeper.
+    fn outcome(
+        &mut self,
+        slot: u16,
+        to: Vec<u8>,
+        result: Result<Written, Trouble>,
+    ) -> Result<Outcome, StoreError> {
+        Ok(match self.noted(result)? {
+            Some(Written::Done { version }) => {
+                self.held.insert(slot, Stored { bytes: to, version, fleeting: false });
+                Outcome::Won
+            }
+            Some(Written::Conflict) => Outcome::Lost,
+            None => Outcome::Unknown,
+        })
+    }
+
+    fn swap(&mut self, swap: &Swap, from: Option<Stored>, mark: Mark) -> Result<Outcome, StoreError> {
+        let (slot, bytes) = (swap.to.slot, swap.from.encode());
+        let Some(from) = from.filter(|stored| stored.bytes == bytes) else {
+            // It was another one when it was last seen.
+            return Ok(Outcome::Lost);
+        };
+        let to = swap.to.encode().to_vec();
+        let worker_id = self.namespace.worker_id(slot);
+        let write = Write { worker_id, from: Some(from), to: to.clone(), mark };
+        let result = self.wait(self.backend.write(&write));
+        self.outcome(slot, to, result)
+    }
+
+    /// Makes sense of what the store shows, or says what has to be done.
+    fn judge(&mut self, survey: Survey) -> Result<Vec<Seen>, StoreError> {
+        let genesis = self.namespace.genesis(&survey)?;
+        let Shown { records, all } = self.namespace.records(&survey);
+        if let Some(slot) = self.high_water.check(&genesis.id, &all)? {
+            return Err(went_back(slot));
+        }
+        if let Err(error) = self.high_water.note(&genesis.id, &all)
+            && !core::mem::replace(&mut self.noting_failed, true)
+        {
+            warn!(%error, "cannot note what was seen of the store: one that goes back is not noticed");
+        }
+        let mut seen = Vec::new();
+        for SlotKey { slot, .. } in &self.pool {
+            let worker_id = self.namespace.worker_id(*slot);
+            if let Some(stored) = survey.records.get(&worker_id) {
+                self.shown.insert(*slot, stored.clone());
+            }
+            let holder = survey.markers.get(&worker_id).map(|marker| {
+                let host = marker.text.split_whitespace().next().unwrap_or("?");
+                if marker.mine { Holder::Me } else { Holder::Other(host.to_owned()) }
+            });
+            let record = match records.get(slot) {
+                Some(record) => record.clone(),
+                None => Err(self.namespace.missing(*slot)),
+            };
+            seen.push(Seen { slot: *slot, record, holder });
+        }
+        self.mark_again(&survey)?;
+        Ok(seen)
+    }
+
+    /// Makes the markers again that went with a session that was lost, of slots that are still had.
+    fn mark_again(&mut self, survey: &Survey) -> Result<(), StoreError> {
+        for (slot, stored) in self.held.clone() {
+            let worker_id = self.namespace.worker_id(slot);
+            let shown = survey.records.get(&worker_id);
+            match survey.markers.get(&worker_id) {
+                Some(marker) if marker.mine => {}
+                Some(marker) => {
+                    error!(slot, by = marker.text, "another server says that it has this slot");
+                }
+                None if shown.is_some_and(|shown| shown.bytes == stored.bytes) => {
+                    let (to, mark) = (stored.bytes.clone(), Mark::Keep(self.marker.clone()));
+                    let write = Write { worker_id, from: shown.cloned(), to: to.clone(), mark };
+                    let result = self.wait(self.backend.write(&write));
+                    if self.outcome(slot, to, result)? == Outcome::Won {
+                        info!(slot, "the session was lost, and the slot marked anew");
+                    }
+                }
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes genesis and records, in a store that has neither.
+    fn init(&mut self) -> Result<Option<Survey>, StoreError> {
+        let now_ms = WallTime::now().unix_ms();
+        let random = || host::new_holder().map_err(|error| StoreError(error.to_string()));
+        let genesis = Genesis::new(self.namespace.layout(), self.namespace.datacenter_id(), random()?, now_ms);
+        let records = self.namespace.first_records(now_ms, now_ms, random()?);
+        let result = self.wait(self.backend.create(Some(&genesis.encode()), &records));
+        match self.noted(result)? {
+            Some(Written::Done { .. }) => info!(genesis = genesis.id, "records made in a new store"),
+            // Another node was faster.
+            Some(Written::Conflict) => {}
+            None => return Ok(None),
+        }
+        let result = self.wait(self.backend.survey());
+        self.noted(result)
+    }
+}
+
+impl WindowStore for SharedStore {
+    fn survey(&mut self) -> Result<Option<Vec<Seen>>, StoreError> {
+        let result = self.wait(self.backend.survey());
+        let Some(mut survey) = self.noted(result)? else { return Ok(None) };
+        if self.auto_init && survey == Survey::default() && self.high_water.is_empty() {
+            match self.init()? {
+                Some(made) => survey = made,
+                None => return Ok(None),
+            }
+        }
+        self.judge(survey).map(Some)
+    }
+
+    fn claim(&mut self, swap: &Swap) -> Result<Outcome, StoreError> {
+        let from = self.shown.get(&swap.to.slot).cloned();
+        self.swap(swap, from, Mark::Make(self.marker.clone()))
+    }
+
+    fn look(&mut self, slot: u16) -> Result<Option<Record>, StoreError> {
+        let result = self.wait(self.backend.look(self.namespace.worker_id(slot)));
+        let Some(stored) = self.noted(result)? else { return Ok(None) };
+        let stored = stored.ok_or_else(|| self.namespace.missing(slot))?;
+        let record = self.namespace.record(slot, &stored)?;
+        self.held.insert(slot, stored);
+        Ok(Some(record))
+    }
+
+    fn extend(&mut self, swaps: &[Swap]) -> Vec<Result<Outcome, StoreError>> {
+        let writes: Vec<_> = swaps
+            .iter()
+            .map(|swap| {
+                let from = self.held.get(&swap.to.slot)?;
+                let to = swap.to.encode().to_vec();
+                let worker_id = self.namespace.worker_id(swap.to.slot);
+                let mark = Mark::Keep(self.marker.clone());
+                let same = from.bytes == swap.from.encode();
+                same.then(|| Write { worker_id, from: Some(from.clone()), to, mark })
+            })
+            .collect();
+        let (backend, timeout) = (&self.backend, self.timeout);
+        let asked = writes.iter().map(|write| async move {
+            let Some(write) = write else { return Ok(Written::Conflict) };
+            let answer = tokio::time::timeout(timeout, backend.write(write)).await;
+            let late = || Err(Trouble::Away(format!("no answer within {} ms", timeout.as_millis())));
+            answer.unwrap_or_else(|_| late())
+        });
+        // One after the other they would take a slow store several times as long.
+        let results = self.runtime.block_on(async { join_all(asked).await });
+        let answered = swaps.iter().zip(results);
+        answered
+            .map(|(swap, result)| {
+                self.outcome(swap.to.slot, swap.to.encode().to_vec(), result)
+            })
+            .collect()
+    }
+
+    fn release(&mut self, swap: &Swap) -> Result<Outcome, StoreError> {
+        let from = self.held.get(&swap.to.slot).cloned();
+        let outcome = self.swap(swap, from, Mark::Remove);
+        self.forget(swap.to.slot);
+        outcome
+    }
+
+    fn forget(&mut self, slot: u16) {
+        self.held.remove(&slot);
+    }
+
+    fn watch_interval(&self) -> Option<Duration> {
+        Some(self.session / 2)
+    }
+
+    fn close(&mut self) {
+        if let Err(trouble) = self.wait(self.backend.close()) {
+            warn!(%trouble, "the session is not ended: its markers stay until it expires");
+        }
+    }
+}
