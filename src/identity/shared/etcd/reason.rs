@@ -81,8 +81,7 @@ pub(super) fn words(error: &(dyn Error + 'static)) -> String {
 }
 
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    core::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| error.source())
-        .take(DEPTH_MAX)
+    core::iter::successors(Some(error), |error| (**error).source()).take(DEPTH_MAX)
 }
 
 #[cfg(test)]

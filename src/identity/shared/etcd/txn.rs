@@ -16,8 +16,9 @@ use crate::identity::shared::{Keys, Mark, Stored, Write};
 /// Those of a transaction inside count together with those of the ones around it.
 const OPS_MAX: usize = 128;
 
-/// Records that are made in one transaction inside another, if not all fit into one.
-const PART: usize = OPS_MAX / 2;
+/// Operations of each, where transactions stand in transactions in transactions: together they are
+/// no more than those, and 42³ is more than there are slots.
+const PART: usize = OPS_MAX / 3;
 
 /// What a marker has to be before a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,24 +95,27 @@ pub(super) fn create(
     records: &BTreeMap<u16, Vec<u8>>,
 ) -> TxnRequest {
     let mut txn = TxnRequest::default();
+    let mut puts = Vec::new();
     if let Some(genesis) = genesis {
         txn.compare.push(missing(&keys.genesis()));
-        txn.success.push(put(&keys.genesis(), genesis.to_vec(), 0));
+        puts.push(put(&keys.genesis(), genesis.to_vec(), 0));
     }
-    let puts: Vec<_> = records
-        .iter()
-        .map(|(worker_id, record)| put(&keys.record(*worker_id), record.clone(), 0))
-        .collect();
-    if txn.success.len() + puts.len() <= OPS_MAX {
+    for (worker_id, record) in records {
+        puts.push(put(&keys.record(*worker_id), record.clone(), 0));
+    }
+    if puts.len() <= OPS_MAX {
         txn.compare.extend(records.keys().map(|worker_id| missing(&keys.record(*worker_id))));
-        txn.success.extend(puts);
-        return txn;
+    } else {
+        let folder = format!("{}/", keys.records());
+        txn.compare.push(Compare { range_end: after(&folder), ..missing(&folder) });
+        while puts.len() > PART {
+            let part = |part: &[RequestOp]| {
+                inside(TxnRequest { compare: vec![], success: part.to_vec(), failure: vec![] })
+            };
+            puts = puts.chunks(PART).map(part).collect();
+        }
     }
-    let folder = format!("{}/", keys.records());
-    txn.compare.push(Compare { range_end: after(&folder), ..missing(&folder) });
-    txn.success.extend(puts.chunks(PART).map(|part| {
-        inside(TxnRequest { compare: vec![], success: part.to_vec(), failure: vec![] })
-    }));
+    txn.success = puts;
     txn
 }
 
@@ -233,18 +237,29 @@ mod tests {
     #[test]
     fn no_level_of_a_creation_has_too_many_operations() {
         let keys = Keys::new("/x", 0);
-        for workers in [1_u16, 32, 127, 128, 1_024, 4_096] {
+        for workers in [1_u16, 32, 127, 128, 1_024, 4_096, u16::MAX] {
             let records = (0..workers).map(|worker_id| (worker_id, vec![1])).collect();
             let txn = create(&keys, Some(b"g"), &records);
-            let around = txn.compare.len().max(txn.success.len());
-            let ops = |op: &RequestOp| match &op.request {
-                Some(Request::RequestTxn(txn)) => (around + txn.success.len(), txn.success.len()),
-                _ => (around, 1),
-            };
-            assert!(txn.success.iter().all(|op| ops(op).0 <= OPS_MAX), "{workers}");
-            let total: usize = txn.success.iter().map(|op| ops(op).1).sum();
-            assert_eq!(total, usize::from(workers) + 1);
+            let (longest, puts) = measure(&txn);
+            assert!(longest <= OPS_MAX, "{workers}: {longest}");
+            assert_eq!(puts, usize::from(workers) + 1);
         }
+    }
+
+    /// The most operations that stand in one another, and all puts.
+    fn measure(txn: &TxnRequest) -> (usize, usize) {
+        let (mut deepest, mut puts) = (0, 0);
+        for op in &txn.success {
+            match &op.request {
+                Some(Request::RequestTxn(txn)) => {
+                    let (longest, more) = measure(txn);
+                    deepest = deepest.max(longest);
+                    puts += more;
+                }
+                _ => puts += 1,
+            }
+        }
+        (txn.compare.len().max(txn.success.len()) + deepest, puts)
     }
 
     #[test]
