@@ -4,7 +4,7 @@ use core::sync::atomic::Ordering;
 
 use tokio::time::Instant;
 
-use super::peers::{black_hole, free_port, proxy};
+use super::peers::{black_hole, free_port, impostor, proxy};
 use super::*;
 
 #[tokio::test]
@@ -70,6 +70,36 @@ async fn a_write_whose_answer_is_lost_is_not_made_again() {
     assert_eq!(etcd.look(1).await, Ok(Some(held)));
 }
 
+/// What a member says of itself: field 2 is its version, field 4 who leads.
+fn status(version: &str, leader: u8) -> Vec<u8> {
+    let size = u8::try_from(version.len()).unwrap();
+    [&[0x12, size], version.as_bytes(), &[0x20, leader]].concat()
+}
+
+#[tokio::test]
+async fn what_is_no_fit_etcd_is_not_used() {
+    let old = impostor("0", status("3.5.4", 1)).await;
+    let Err(Trouble::Unfit(text)) = client(settings(&[&old])).survey().await else { panic!() };
+    for words in [&old, "3.5.4", "3.5.6", "14370"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let unknown = impostor("12", vec![]).await;
+    let survey = client(settings(&[&unknown])).survey().await;
+    assert!(matches!(survey, Err(Trouble::Unfit(_))), "{survey:?}");
+
+    // What is not gRPC at all, and bytes that are no message.
+    let garbage = impostor("0", vec![0xFF; 9]).await;
+    assert!(client(settings(&[&garbage])).survey().await.is_err());
+
+    // One that is not led is passed over, before a write too.
+    let server = Server::start().await;
+    let alone = impostor("0", status("3.5.9", 0)).await;
+    let etcd = client(settings(&[&alone, &server.url()]));
+    made(&etcd, 1, b"free").await;
+    let Err(Trouble::Away(text)) = client(settings(&[&alone])).survey().await else { panic!() };
+    assert!(text.contains("no leader"), "{text}");
+}
+
 #[tokio::test]
 async fn a_store_that_comes_back_is_used_again() {
     let mut server = Server::start().await;
@@ -92,8 +122,8 @@ async fn a_minority_answers_nothing_and_a_majority_goes_on() {
     let etcd = client(settings(&urls.iter().map(String::as_str).collect::<Vec<_>>()));
     until(async || etcd.survey().await.is_ok()).await;
     let mut record = made(&etcd, 1, b"0").await;
-    for killed in 0..3 {
-        members[killed].kill();
+    for (killed, member) in members.iter_mut().enumerate() {
+        member.kill();
         // Until there is a leader, a write may have any outcome; a look tells which.
         until(async || {
             let now = etcd.look(1).await;
@@ -103,8 +133,8 @@ async fn a_minority_answers_nothing_and_a_majority_goes_on() {
             matches!(etcd.write(&write).await, Ok(Written::Done { .. }))
         })
         .await;
-        members[killed].run();
-        members[killed].ready().await;
+        member.run();
+        member.ready().await;
     }
     record = etcd.look(1).await.unwrap().unwrap();
     assert_eq!(record.bytes, b"after 2");

@@ -27,7 +27,7 @@ fn settings(endpoints: &[&str]) -> StoreSettings {
         endpoints: endpoints.iter().map(|endpoint| endpoint.parse().unwrap()).collect(),
         keys: keys(),
         workers: 32,
-        session: Duration::from_secs(1),
+        session: Duration::from_secs(2),
         timeout: Duration::from_secs(3),
         credentials: Credentials::default(),
         tls: TlsSettings::default(),

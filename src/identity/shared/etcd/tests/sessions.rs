@@ -21,7 +21,7 @@ async fn a_marker_hangs_on_a_lease_and_ends_with_it_and_the_record_stays() {
         let etcd = etcd.clone();
         async move { etcd.tend().await }
     });
-    tokio::time::sleep(Duration::from_millis(3_500)).await;
+    tokio::time::sleep(Duration::from_millis(4_500)).await;
     let kept = done(&etcd, &change(1, &held, b"kept", keep("me"))).await;
     assert_eq!((etcd.session(), marker(&etcd, 1).await), (1, Some(("me".into(), true))));
     assert!(!server.has_lease(&keys().record(1)) && server.has_lease(&keys().marker(1)));
