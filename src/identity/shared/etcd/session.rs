@@ -124,7 +124,9 @@ impl Session {
                     if !core::mem::replace(&mut failing, true) {
                         tracing::warn!(reason = %trouble, "the session cannot be kept alive");
                     }
-                    sleep(pause.min(ETCD_KEEP_ALIVE_RETRY)).await;
+                    // Only what may pass soon is worth more questions than usual.
+                    let soon = matches!(trouble, Trouble::Away(_));
+                    sleep(if soon { pause.min(ETCD_KEEP_ALIVE_RETRY) } else { pause }).await;
                 }
             }
         }

@@ -33,8 +33,8 @@ pub(super) enum Before {
     Anything,
 }
 
-/// The write, with what the marker has to be. Where the marker has to be there and the conditions do
-/// not hold, the answer has the record and the marker, for [`lacks_only_the_marker`].
+/// The write, with what the marker has to be. Where the marker has to be there and the conditions
+/// do not hold, the answer has the record and the marker, for [`lacks_only_the_marker`].
 pub(super) fn write(keys: &Keys, write: &Write, before: Before) -> TxnRequest {
     let (record, marker) = (keys.record(write.worker_id), keys.marker(write.worker_id));
     let mut txn = TxnRequest::default();

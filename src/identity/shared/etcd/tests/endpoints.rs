@@ -4,7 +4,8 @@ use core::sync::atomic::Ordering;
 
 use tokio::time::Instant;
 
-use super::peers::{black_hole, free_port, impostor, proxy};
+use super::impostor::impostor;
+use super::peers::{black_hole, free_port, proxy};
 use super::*;
 
 #[tokio::test]

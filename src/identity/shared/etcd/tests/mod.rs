@@ -2,6 +2,7 @@
 
 mod access;
 mod endpoints;
+mod impostor;
 mod peers;
 mod sessions;
 mod settings;
