@@ -255,3 +255,11 @@ impl Default for Limits {
         }
     }
 }
+
+/// How often a transaction in ZooKeeper is tried when a node has changed between reading it and
+/// the write. Nodes of a slot change once a second: a third time is somebody who never stops.
+pub(crate) const ZOOKEEPER_TRANSACTION_TRIES_MAX: u32 = 3;
+
+/// Sessions that have ended whose markers are still known to be this process's. A session lives for
+/// seconds after its end, so two would do.
+pub(crate) const ZOOKEEPER_FORMER_SESSIONS_MAX: usize = 8;
