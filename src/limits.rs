@@ -118,6 +118,14 @@ pub(crate) const SWAP_SLOW: Duration = Duration::from_millis(500);
 /// How long a server whose window cannot be extended refuses, before it ends.
 pub(crate) const REFUSE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How often a transaction in ZooKeeper is tried when a node has changed between reading it and
+/// the write. Nodes of a slot change once a second: a third time is somebody who never stops.
+pub(crate) const ZOOKEEPER_TRANSACTION_TRIES_MAX: u32 = 3;
+
+/// Sessions that have ended whose markers are still known to be this process's. A session lives for
+/// seconds after its end, so two would do.
+pub(crate) const ZOOKEEPER_FORMER_SESSIONS_MAX: usize = 8;
+
 /// Requests of one gateway thread that may wait for sequence space.
 pub(crate) const GATEWAY_WAITING_MAX: usize = 1_024;
 
@@ -255,11 +263,3 @@ impl Default for Limits {
         }
     }
 }
-
-/// How often a transaction in ZooKeeper is tried when a node has changed between reading it and
-/// the write. Nodes of a slot change once a second: a third time is somebody who never stops.
-pub(crate) const ZOOKEEPER_TRANSACTION_TRIES_MAX: u32 = 3;
-
-/// Sessions that have ended whose markers are still known to be this process's. A session lives for
-/// seconds after its end, so two would do.
-pub(crate) const ZOOKEEPER_FORMER_SESSIONS_MAX: usize = 8;

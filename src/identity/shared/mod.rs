@@ -14,13 +14,12 @@
 
 mod keys;
 mod settings;
-mod zookeeper;
+pub(crate) mod zookeeper;
 
 use std::collections::BTreeMap;
 
 pub(crate) use self::keys::Keys;
 pub(crate) use self::settings::{Credentials, Endpoint, Secret, StoreSettings, TlsSettings};
-pub(crate) use self::zookeeper::ZooKeeper;
 
 /// A value as the store has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
