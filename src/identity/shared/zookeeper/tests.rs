@@ -10,6 +10,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::runtime;
 use tokio::time::{Instant, sleep};
 use zookeeper_client::{Acls, Client, CreateMode, Stat};
 
@@ -27,7 +28,7 @@ fn settings(addresses: &[String], test: &str) -> StoreSettings {
         endpoints: addresses.iter().map(|address| address.parse().unwrap()).collect(),
         keys: Keys::new(&format!("/{test}"), 0),
         workers: 32,
-        session: Duration::from_secs(1),
+        session: Duration::from_secs(10),
         timeout: Duration::from_secs(5),
         credentials: Default::default(),
         tls: Default::default(),
@@ -98,14 +99,19 @@ impl Bench {
     }
 }
 
-/// Ends a session from outside, as the ensemble does when it hears nothing.
-async fn expire(server: &Server, zookeeper: &ZooKeeper) {
+/// Ends a session from outside, as the ensemble does when it hears nothing. Meanwhile the runtime
+/// of the test stands still: its client would want the session back.
+fn expire(server: &Server, zookeeper: &ZooKeeper) {
     let session = zookeeper.current().unwrap().client().session().clone();
-    let thief = Client::connector().with_session(session).connect(&server.address()).await;
-    let thief = thief.unwrap();
-    let mut watcher = thief.state_watcher();
-    drop(thief);
-    while !watcher.changed().await.is_terminated() {}
+    let address = server.address();
+    let theft = async move {
+        let thief = Client::connector().with_session(session).connect(&address).await.unwrap();
+        let mut watcher = thief.state_watcher();
+        drop(thief);
+        while !watcher.changed().await.is_terminated() {}
+    };
+    let runtime = || runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    std::thread::spawn(move || runtime().block_on(theft)).join().unwrap();
 }
 
 /// The record of a worker as it is now becomes `to`.

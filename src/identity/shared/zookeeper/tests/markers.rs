@@ -63,7 +63,7 @@ async fn another_session_makes_the_marker_again() {
     assert!(done(change(&zookeeper, 1, "a", make("me")).await));
     let session = zookeeper.session();
 
-    expire(&bench.server, &zookeeper).await;
+    expire(&bench.server, &zookeeper);
     let start = Instant::now();
     while zookeeper.session() == session {
         assert!(start.elapsed() < PATIENCE, "nobody notices");
@@ -75,7 +75,7 @@ async fn another_session_makes_the_marker_again() {
     assert_ne!(zookeeper.session(), noticed);
     assert!(zookeeper.survey().await.unwrap().markers[&1].mine);
 
-    expire(&bench.server, &zookeeper).await;
+    expire(&bench.server, &zookeeper);
     bench.make(&bench.marker(1), "foreign", CreateMode::Ephemeral).await;
     assert_eq!(change(&zookeeper, 1, "c", keep("me")).await, Written::Conflict);
     assert_eq!(bench.node(&bench.record(1)).await.unwrap().0, "b");

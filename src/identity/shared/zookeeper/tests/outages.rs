@@ -1,12 +1,11 @@
 use std::net::TcpListener;
 
-use tokio::runtime;
-
 use super::*;
 
 #[tokio::test]
 async fn a_crash_leaves_the_record_and_frees_the_slot() {
-    let bench = Bench::new("crash").await;
+    let mut bench = Bench::new("crash").await;
+    bench.settings.session = Duration::from_secs(2);
     let crashing = bench.other();
     // A runtime that ends takes the connection along and says no farewell.
     let crash = std::thread::spawn(move || {
@@ -53,7 +52,8 @@ async fn one_of_three_addresses_is_enough() {
 async fn a_server_that_is_killed_is_used_again_when_it_is_back() {
     let mut server = Server::start().await;
     let mut settings = settings(&[server.address()], "killed");
-    settings.timeout = Duration::from_millis(500);
+    settings.session = Duration::from_secs(2);
+    settings.timeout = Duration::from_secs(1);
     let zookeeper = ZooKeeper::new(Arc::new(settings)).unwrap();
     let records = BTreeMap::from([(0, b"a".to_vec())]);
     assert!(done(zookeeper.create(None, &records).await.unwrap()));
@@ -61,7 +61,7 @@ async fn a_server_that_is_killed_is_used_again_when_it_is_back() {
     let mut from = zookeeper.look(0).await.unwrap();
 
     // For less than a session lives, and for longer.
-    for away in [Duration::ZERO, Duration::from_secs(3)] {
+    for away in [Duration::ZERO, Duration::from_secs(4)] {
         server.kill();
         let start = Instant::now();
         loop {
@@ -84,6 +84,27 @@ async fn a_server_that_is_killed_is_used_again_when_it_is_back() {
         .await;
         from = zookeeper.look(0).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_for_a_while_is_waited_for() {
+    let server = Server::start().await;
+    let mut settings = settings(&[server.address()], "silent");
+    settings.timeout = Duration::from_secs(1);
+    let zookeeper = ZooKeeper::new(Arc::new(settings)).unwrap();
+    let records = BTreeMap::from([(0, b"a".to_vec())]);
+    assert!(done(zookeeper.create(None, &records).await.unwrap()));
+    assert!(done(change(&zookeeper, 0, "b", make("me")).await));
+    let (from, session) = (zookeeper.look(0).await.unwrap(), zookeeper.session());
+    server.signal("STOP");
+    for _ in 0..3 {
+        let written = write(&zookeeper, 0, from.clone(), "c", keep("me")).await;
+        assert!(matches!(written, Err(Trouble::Away(_))), "{written:?}");
+    }
+    server.signal("CONT");
+    assert_eq!(patiently(async || zookeeper.look(0).await.ok()).await, from);
+    assert!(done(write(&zookeeper, 0, from, "d", keep("me")).await.unwrap()));
+    assert_eq!(zookeeper.session(), session, "shorter than the session lives");
 }
 
 /// Does it until it works.

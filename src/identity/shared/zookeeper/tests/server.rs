@@ -71,6 +71,13 @@ impl Server {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// `STOP` or `CONT`.
+    pub(super) fn signal(&self, name: &str) {
+        let child = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &child]).status();
+        assert!(sent.unwrap().success());
+    }
+
     pub(super) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
