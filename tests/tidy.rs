@@ -203,6 +203,7 @@ fn a_library_is_named_where_it_belongs() {
         ("form_urlencoded::", &["src/gateway/rest/params.rs"]),
         ("prometheus_client::", &["src/metrics/"]),
         ("procfs::", &["src/metrics/process.rs"]),
+        ("zookeeper_client::", &["src/identity/shared/zookeeper/"]),
     ];
     let mut problems = Vec::new();
     for source in sources(&["rs"]).iter().filter(|source| source.path.starts_with("src/")) {
