@@ -225,6 +225,36 @@ pub(crate) const CLAIM_PAUSE: Duration = Duration::from_millis(10);
 pub(crate) const FREE_PORT_ATTEMPTS_MAX: u32 = 64;
 
 const _: () = assert!(GATEWAY_WAIT_TIMEOUT.as_millis() < GATEWAY_REQUEST_TIMEOUT.as_millis());
+/// Bytes of an answer of Consul that are read. A survey of 1,024 slots, with records of 256 bytes
+/// and their markers, takes 900 KB.
+pub(crate) const CONSUL_ANSWER_SIZE_MAX: usize = 1_024 * 1_024;
+
+/// Operations that Consul takes in one transaction; since 1.13 it takes twice as many.
+pub(crate) const CONSUL_OPERATIONS_MAX: usize = 64;
+
+/// Transactions of one write, each after the one before was refused as a whole. The longest way has
+/// four: the marker is not there; the session is not either; somebody else makes a marker meanwhile;
+/// and that goes again.
+pub(crate) const CONSUL_TRIES_MAX: u32 = 4;
+
+/// Sessions of this process that are remembered after they were lost. More than one matters only
+/// while Consul is wrong about what it has lost.
+pub(crate) const CONSUL_SESSIONS_REMEMBERED: usize = 8;
+
+/// Between two attempts to renew a session while Consul does not answer.
+pub(crate) const CONSUL_RENEW_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a connection to Consul may rest: less than what is between two renewals at most times,
+/// so that a firewall's idea of an idle connection does not matter.
+pub(crate) const CONSUL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Characters of what Consul says of an error that are passed on.
+pub(crate) const CONSUL_EXCERPT_LEN: usize = 160;
+
+/// How long a session may live without being renewed. Consul accepts nothing else.
+pub(crate) const CONSUL_SESSION: RangeInclusive<Duration> =
+    Duration::from_secs(10)..=Duration::from_secs(86_400);
+
 const _: () = assert!(INPUT_SIZE >= 4 * REQUEST_SIZE_MAX);
 const _: () = assert!(OUTPUT_SIZE_INITIAL >= TURN_FRAMES_MAX as usize * (HEADER_SIZE + RUN_SIZE));
 const _: () = assert!(OUTPUT_SIZE_MAX >= 2 * RESPONSE_SIZE_MAX + TURN_FRAMES_MAX as usize * 1_024);
