@@ -229,12 +229,12 @@ const _: () = assert!(GATEWAY_WAIT_TIMEOUT.as_millis() < GATEWAY_REQUEST_TIMEOUT
 /// and their markers, takes 900 KB.
 pub(crate) const CONSUL_ANSWER_SIZE_MAX: usize = 1_024 * 1_024;
 
-/// Operations that Consul takes in one transaction; since 1.13 it takes twice as many.
+/// Operations that Consul 1.8 takes in one transaction.
 pub(crate) const CONSUL_OPERATIONS_MAX: usize = 64;
 
 /// Transactions of one write, each after the one before was refused as a whole. The longest way has
-/// four: the marker is not there; the session is not either; somebody else makes a marker meanwhile;
-/// and that goes again.
+/// three (the marker is gone; so is the session; then both are made anew), and one is for somebody
+/// who comes between.
 pub(crate) const CONSUL_TRIES_MAX: u32 = 4;
 
 /// Sessions of this process that are remembered after they were lost. More than one matters only
@@ -244,8 +244,7 @@ pub(crate) const CONSUL_SESSIONS_REMEMBERED: usize = 8;
 /// Between two attempts to renew a session while Consul does not answer.
 pub(crate) const CONSUL_RENEW_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long a connection to Consul may rest: less than what is between two renewals at most times,
-/// so that a firewall's idea of an idle connection does not matter.
+/// How long a connection to Consul may rest before it is closed: shorter than what firewalls allow.
 pub(crate) const CONSUL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Characters of what Consul says of an error that are passed on.

@@ -192,6 +192,7 @@ fn a_library_is_named_where_it_belongs() {
                 "src/config/yaml.rs",
                 "src/gateway/",
                 "src/identity/shared/consul/wire.rs",
+                "src/identity/shared/consul/tests/",
             ],
         ),
         ("yaml_serde::", &["src/config/yaml.rs"]),

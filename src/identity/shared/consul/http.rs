@@ -48,8 +48,8 @@ pub(super) struct Question {
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
-    /// Whether it bears the mark of the key-value store. What stands before Consul may answer 404 as
-    /// well, and that must not look like a store with nothing in it.
+    /// Whether it bears the mark of the key-value store. What stands before Consul may answer 404
+    /// as well, and that must not look like a store with nothing in it.
     pub(super) is_of_store: bool,
     pub(super) body: Bytes,
 }

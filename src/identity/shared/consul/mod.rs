@@ -1,12 +1,12 @@
-//! Consul, over its HTTP API. Version 1.8 is what the tests run against; what is used is there
-//! since 1.5 (`check-not-exists` among the operations of a transaction) and has not changed since.
+//! Consul, over its HTTP API. Version 1.8 is what the tests run against. Nothing asks for the
+//! version: that would take a permission of its own.
 //!
 //! Every write is one transaction: all of it happens or nothing. Consul compares no values, only
 //! versions. A version may come again after a snapshot was restored, so it is relied on only beside
 //! bytes that were seen with it in the same session, and an extension has the session checked, too.
 //!
-//! Everything is read with `consistent`: the leader asks the others whether it still is one. Without,
-//! a leader that was cut off may answer from the past for a while.
+//! Everything is read with `consistent`: the leader asks the others whether it still is one. A
+//! leader that was cut off would answer from the past for a while otherwise.
 //!
 //! A token needs `key_prefix` and `session_prefix` with `write`. Without the first, keys are not
 //! refused but left out of a listing, so an empty one is asked about again.

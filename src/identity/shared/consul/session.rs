@@ -13,8 +13,8 @@ use crate::limits::CONSUL_RENEW_PAUSE;
 const RENEWALS: u32 = 3;
 
 impl Consul {
-    /// Renews the session for as long as this is polled, and notices when it is lost. It makes none:
-    /// that is up to the next write that needs one.
+    /// Renews the session for as long as this is polled, and notices when it is lost. It makes
+    /// none: that is up to the next write that needs one.
     pub(crate) async fn tend(&self) {
         let interval = self.settings.session / RENEWALS;
         let (mut pause, mut is_well) = (interval, true);

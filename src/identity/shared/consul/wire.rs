@@ -168,8 +168,6 @@ pub(super) struct NewSession {
     /// None: with the usual one the session would end whenever the agent is out of reach of the
     /// others, and a restart of the agent would take the markers away.
     node_checks: [&'static str; 0],
-    /// What versions before 1.7 call it.
-    checks: [&'static str; 0],
 }
 
 impl NewSession {
@@ -180,7 +178,6 @@ impl NewSession {
             behavior: "delete",
             lock_delay: "0s",
             node_checks: [],
-            checks: [],
         }
     }
 }

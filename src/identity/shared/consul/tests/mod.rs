@@ -25,7 +25,7 @@ fn open(settings: &StoreSettings) -> Consul {
 async fn new_datacenter(server: &Server) -> (StoreSettings, Consul) {
     let settings = server.settings(&new_prefix());
     let consul = open(&settings);
-    let records = (0..32).map(|worker_id| (worker_id, vec![worker_id as u8])).collect();
+    let records = (0..32).map(|worker_id| (worker_id, vec![9, 9])).collect();
     let created = consul.create(Some(b"genesis"), &records).await.unwrap();
     assert!(matches!(created, Written::Done { version: 1.. }));
     (settings, consul)

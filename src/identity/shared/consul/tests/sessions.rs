@@ -133,6 +133,27 @@ async fn a_marker_of_a_former_session_does_not_hinder() {
 }
 
 #[tokio::test]
+async fn the_health_of_the_agent_does_not_matter() {
+    let server = shared().await;
+    let (_, consul) = new_datacenter(&server).await;
+    let free = look(&consul, 5).await;
+    done(&consul, &write(5, &free, b"1", make())).await;
+    // The usual kind of session, to see that it would.
+    let usual = loop {
+        if let Ok(made) = server.hand("PUT", "/v1/session/create", "{}").await {
+            break serde_json::from_slice::<serde_json::Value>(&made.body).unwrap();
+        }
+        sleep(Duration::from_millis(50)).await;
+    };
+    let unwell = serde_json::json!({ "Node": "test", "Address": "127.0.0.1",
+        "Check": { "CheckID": "serfHealth", "Name": "serfHealth", "Status": "critical" } });
+    server.ask("PUT", "/v1/catalog/register", &unwell.to_string()).await;
+    let path = format!("/v1/session/info/{}?consistent", usual["ID"].as_str().unwrap());
+    assert_eq!(server.ask("GET", &path, "").await, serde_json::json!([]));
+    assert!(marker(&consul, 5).await.unwrap().mine);
+}
+
+#[tokio::test]
 async fn closing_takes_the_markers_away_at_once() {
     let server = shared().await;
     let (settings, consul) = new_datacenter(&server).await;
