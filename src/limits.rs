@@ -139,6 +139,166 @@ pub(crate) const REFUSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// the write. Nodes of a slot change once a second: a third time is somebody who never stops.
 pub(crate) const ZOOKEEPER_TRANSACTION_TRIES_MAX: u32 = 3;
 
-/// Sessions that have ended whose markers are still known to be this process's. A session lives for
-/// seconds after its end, so two would do.
-pub(crate) const ZOOKEEPER_FORMER_SESSIONS_MAX: usize = 8;
+/// IDs for which they may wait: 64 ticks' worth, as on the datagram door of a shard.
+pub(crate) const GATEWAY_WAITING_IDS_MAX: u32 = 64 * Count::MAX;
+
+/// How long one of them may wait: whoever would wait longer is better served by another node.
+pub(crate) const GATEWAY_WAIT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// When to ask again after OVERLOADED, in milliseconds: a datagram source's share of the queue is
+/// gone by then.
+pub(crate) const OVERLOADED_RETRY_MS: u32 = UDP_WAITING_IDS_PER_SOURCE_MAX / Count::MAX;
+
+/// When to ask again after DRAINING over REST or gRPC, in milliseconds: behind a proxy, another
+/// server answers then, or this one has been started again.
+pub(crate) const DRAINING_RETRY_MS: u32 = 1_000;
+
+/// From the first byte of an HTTP request to the first byte of its reply, however slowly the bytes
+/// between trickle in; and from accepting a connection to the end of an HTTP/2 handshake.
+pub(crate) const GATEWAY_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bytes that open an HTTP/2 connection: the preface and an empty SETTINGS frame (RFC 9113 §3.4).
+pub(crate) const GATEWAY_HANDSHAKE_SIZE: usize = 24 + 9;
+
+/// How long an HTTP connection may rest between two requests: longer than the 60 s that proxies
+/// keep theirs, so that it is the proxy that closes.
+pub(crate) const GATEWAY_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// How long the body of an HTTP request may take to come, once its head is there. Less than the
+/// whole request may take, so that there is time to say so.
+pub(crate) const GATEWAY_BODY_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Header fields of an HTTP request.
+pub(crate) const GATEWAY_HEADERS_MAX: usize = 64;
+
+/// Bytes of the request line and the header fields together.
+pub(crate) const GATEWAY_HEADERS_SIZE_MAX: usize = 8 * 1_024;
+
+/// Bytes an HTTP connection buffers in either direction: a request of the largest size and the next
+/// one, or a part of the largest reply.
+pub(crate) const GATEWAY_BUFFER_SIZE: usize = 16 * 1_024;
+
+/// Bytes of the body of an HTTP request: `{"count":4096,"kind":"snowflake"}` has 33.
+pub(crate) const GATEWAY_BODY_SIZE_MAX: usize = 4 * 1_024;
+
+/// Bytes of a gRPC request: the largest has 11.
+pub(crate) const GRPC_REQUEST_SIZE_MAX: usize = 4 * 1_024;
+
+/// Calls at the same time on one gRPC connection.
+pub(crate) const GRPC_STREAMS_MAX: u32 = 128;
+
+/// Bytes of the header fields of a gRPC call.
+pub(crate) const GRPC_HEADERS_SIZE_MAX: u32 = 8 * 1_024;
+
+/// Calls on one connection that were given up before they were looked at, before it is closed
+/// (CVE-2023-44487): all that may be open may be given up at once.
+pub(crate) const GRPC_RESETS_MAX: usize = GRPC_STREAMS_MAX as usize;
+
+/// Calls on one connection that were reset for an error of the peer, in all its life, before it is
+/// closed: a peer that has not heard of the limits yet may be refused some hundred calls at once.
+pub(crate) const GRPC_ERRORS_MAX: usize = 1_024;
+
+/// Bytes of one HTTP/2 frame: the smallest limit that the protocol allows (RFC 9113 §4.2).
+pub(crate) const GRPC_FRAME_SIZE_MAX: u32 = 16 * 1_024;
+
+/// Bytes of replies that wait for a slow peer, per call.
+pub(crate) const GRPC_SEND_BUFFER_SIZE: usize = 64 * 1_024;
+
+/// Bytes that a peer may send ahead, per call and per connection.
+pub(crate) const GRPC_STREAM_WINDOW_SIZE: u32 = 64 * 1_024 - 1;
+pub(crate) const GRPC_CONNECTION_WINDOW_SIZE: u32 = 1_024 * 1_024;
+
+/// How often a gRPC peer is asked whether it is there, and how long it may take to say so.
+pub(crate) const GRPC_PING_INTERVAL: Duration = Duration::from_secs(60);
+pub(crate) const GRPC_PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often the gateway looks whether it can still serve, for those who watch it over gRPC, and
+/// how many IDs have been issued, for the rate.
+pub(crate) const GATEWAY_WATCH_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Bytes of a token file.
+pub(crate) const TOKEN_FILE_SIZE_MAX: u64 = 64 * 1_024;
+
+/// Bytes of a configuration file: ten times the one that explains every key.
+pub(crate) const CONFIG_FILE_SIZE_MAX: u64 = 64 * 1_024;
+
+/// Problems of one configuration file that are told: more than it has keys.
+pub(crate) const CONFIG_PROBLEMS_MAX: usize = 50;
+
+/// Milliseconds of timestamps reserved ahead: long enough for a slow disk, short enough for a start
+/// after a crash.
+pub(crate) const WINDOW_MS: RangeInclusive<u64> = 100..=600_000;
+
+/// Milliseconds between two questions to the time servers, which want no more of them.
+pub(crate) const NTP_INTERVAL_MS: RangeInclusive<u64> = 100..=3_600_000;
+
+/// Gateway threads: each takes 1/64 of the sequence space from the shards.
+pub(crate) const GATEWAY_THREADS: RangeInclusive<u16> = 1..=8;
+
+/// Tries to be the only one who binds a port at the moment, and the pause between two.
+pub(crate) const CLAIM_ATTEMPTS_MAX: u32 = 200;
+pub(crate) const CLAIM_PAUSE: Duration = Duration::from_millis(10);
+
+/// Tries to find a port that is free on TCP and on UDP, when port 0 was asked for.
+pub(crate) const FREE_PORT_ATTEMPTS_MAX: u32 = 64;
+
+const _: () = assert!(GATEWAY_WAIT_TIMEOUT.as_millis() < GATEWAY_REQUEST_TIMEOUT.as_millis());
+/// Bytes of an answer of Consul that are read. A survey of 1,024 slots, with records of 256 bytes
+/// and their markers, takes 900 KB.
+pub(crate) const CONSUL_ANSWER_SIZE_MAX: usize = 1_024 * 1_024;
+
+/// Operations that Consul 1.8 takes in one transaction.
+pub(crate) const CONSUL_OPERATIONS_MAX: usize = 64;
+
+/// Transactions of one write, each after the one before was refused as a whole. The longest way has
+/// three (the marker is gone; so is the session; then both are made anew), and one is for somebody
+/// who comes between.
+pub(crate) const CONSUL_TRIES_MAX: u32 = 4;
+
+/// Sessions of this process that are remembered after they were lost. More than one matters only
+/// while Consul is wrong about what it has lost.
+pub(crate) const CONSUL_SESSIONS_REMEMBERED: usize = 8;
+
+/// Between two attempts to renew a session while Consul does not answer.
+pub(crate) const CONSUL_RENEW_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a connection to Consul may rest before it is closed: shorter than what firewalls allow.
+pub(crate) const CONSUL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Characters of what Consul says of an error that are passed on.
+pub(crate) const CONSUL_EXCERPT_LEN: usize = 160;
+
+/// How long a session may live without being renewed. Consul accepts nothing else.
+pub(crate) const CONSUL_SESSION: RangeInclusive<Duration> =
+    Duration::from_secs(10)..=Duration::from_secs(86_400);
+
+const _: () = assert!(INPUT_SIZE >= 4 * REQUEST_SIZE_MAX);
+const _: () = assert!(OUTPUT_SIZE_INITIAL >= TURN_FRAMES_MAX as usize * (HEADER_SIZE + RUN_SIZE));
+const _: () = assert!(OUTPUT_SIZE_MAX >= 2 * RESPONSE_SIZE_MAX + TURN_FRAMES_MAX as usize * 1_024);
+
+/// The bounds an operator may set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections of all shards together.
+    pub connections_max: u32,
+    /// Connections from one IP address.
+    pub connections_per_ip_max: u32,
+    /// Connections of REST and gRPC together.
+    pub gateway_connections_max: u32,
+    /// Datagrams per second that one shard looks at.
+    pub udp_rate_max: u64,
+    /// Datagrams per second that one shard looks at from one IP address.
+    pub udp_source_rate_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 10_000,
+            connections_per_ip_max: 1_000,
+            gateway_connections_max: 1_000,
+            udp_rate_max: 2_000_000,
+            udp_source_rate_max: 1_000_000,
+        }
+    }
+}
