@@ -26,7 +26,8 @@ impl Tokens {
     /// token, or one longer than the protocol carries.
     pub fn read(path: &Path) -> Result<Self, String> {
         let name = path.display();
-        let bytes = read_private(path, TOKEN_FILE_SIZE_MAX).map_err(|error| format!("{name}: {error}"))?;
+        let bytes =
+            read_private(path, TOKEN_FILE_SIZE_MAX).map_err(|error| format!("{name}: {error}"))?;
         let tokens: Vec<_> = bytes
             .split(|byte| *byte == b'\n')
             .map(<[u8]>::trim_ascii)

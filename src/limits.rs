@@ -135,9 +135,8 @@ pub(crate) const SWAP_SLOW: Duration = Duration::from_millis(500);
 /// How long a server whose window cannot be extended refuses, before it ends.
 pub(crate) const REFUSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How often a transaction in ZooKeeper is tried when a node has changed between reading it and
-/// the write. Nodes of a slot change once a second: a third time is somebody who never stops.
-pub(crate) const ZOOKEEPER_TRANSACTION_TRIES_MAX: u32 = 3;
+/// Requests of one gateway thread that may wait for sequence space.
+pub(crate) const GATEWAY_WAITING_MAX: usize = 1_024;
 
 /// IDs for which they may wait: 64 ticks' worth, as on the datagram door of a shard.
 pub(crate) const GATEWAY_WAITING_IDS_MAX: u32 = 64 * Count::MAX;
@@ -243,35 +242,6 @@ pub(crate) const CLAIM_PAUSE: Duration = Duration::from_millis(10);
 pub(crate) const FREE_PORT_ATTEMPTS_MAX: u32 = 64;
 
 const _: () = assert!(GATEWAY_WAIT_TIMEOUT.as_millis() < GATEWAY_REQUEST_TIMEOUT.as_millis());
-/// Bytes of an answer of Consul that are read. A survey of 1,024 slots, with records of 256 bytes
-/// and their markers, takes 900 KB.
-pub(crate) const CONSUL_ANSWER_SIZE_MAX: usize = 1_024 * 1_024;
-
-/// Operations that Consul 1.8 takes in one transaction.
-pub(crate) const CONSUL_OPERATIONS_MAX: usize = 64;
-
-/// Transactions of one write, each after the one before was refused as a whole. The longest way has
-/// three (the marker is gone; so is the session; then both are made anew), and one is for somebody
-/// who comes between.
-pub(crate) const CONSUL_TRIES_MAX: u32 = 4;
-
-/// Sessions of this process that are remembered after they were lost. More than one matters only
-/// while Consul is wrong about what it has lost.
-pub(crate) const CONSUL_SESSIONS_REMEMBERED: usize = 8;
-
-/// Between two attempts to renew a session while Consul does not answer.
-pub(crate) const CONSUL_RENEW_PAUSE: Duration = Duration::from_secs(1);
-
-/// How long a connection to Consul may rest before it is closed: shorter than what firewalls allow.
-pub(crate) const CONSUL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Characters of what Consul says of an error that are passed on.
-pub(crate) const CONSUL_EXCERPT_LEN: usize = 160;
-
-/// How long a session may live without being renewed. Consul accepts nothing else.
-pub(crate) const CONSUL_SESSION: RangeInclusive<Duration> =
-    Duration::from_secs(10)..=Duration::from_secs(86_400);
-
 const _: () = assert!(INPUT_SIZE >= 4 * REQUEST_SIZE_MAX);
 const _: () = assert!(OUTPUT_SIZE_INITIAL >= TURN_FRAMES_MAX as usize * (HEADER_SIZE + RUN_SIZE));
 const _: () = assert!(OUTPUT_SIZE_MAX >= 2 * RESPONSE_SIZE_MAX + TURN_FRAMES_MAX as usize * 1_024);
@@ -302,3 +272,76 @@ impl Default for Limits {
         }
     }
 }
+
+/// How many slots one server can have.
+pub(crate) const WORKER_SLOTS: RangeInclusive<u16> = 1..=32;
+
+/// How long a session with a shared store can be, in milliseconds.
+pub(crate) const STORE_SESSION_MS: RangeInclusive<u64> = 1_000..=600_000;
+
+/// How long one call to a shared store may take, in milliseconds.
+pub(crate) const STORE_TIMEOUT_MS: RangeInclusive<u64> = 50..=60_000;
+
+/// How often a server whose store does not answer says so again.
+pub(crate) const STORE_TOLD_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often a repair is tried on a record that changes meanwhile.
+pub(crate) const REPAIR_ATTEMPTS_MAX: usize = 16;
+
+/// Addresses of one store that are tried.
+pub(crate) const STORE_ENDPOINTS_MAX: usize = 16;
+
+/// Bytes of a file with a certificate, a key or a password.
+pub(crate) const STORE_FILE_SIZE_MAX: u64 = 256 * 1_024;
+
+/// Bytes of an answer of etcd: all that it keeps of a datacenter of 4,096 slots is a quarter of it.
+pub(crate) const ETCD_ANSWER_SIZE_MAX: usize = 4 * 1_024 * 1_024;
+
+/// How often etcd is asked whether it is there while a call is under way, and how long it may take
+/// to say so. It closes connections that are asked more often than every 5 s.
+pub(crate) const ETCD_PING_INTERVAL: Duration = Duration::from_secs(10);
+pub(crate) const ETCD_PING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Transactions for one write: one that finds the marker missing, one whose lease is gone, and one
+/// with a new lease; and one more.
+pub(crate) const ETCD_TXNS_MAX: u32 = 4;
+
+/// Longest pause after a lease could not be kept alive.
+pub(crate) const ETCD_KEEP_ALIVE_RETRY: Duration = Duration::from_millis(500);
+
+/// How often a transaction in ZooKeeper is tried when a node has changed between reading it and
+/// the write. Nodes of a slot change once a second: a third time is somebody who never stops.
+pub(crate) const ZOOKEEPER_TRANSACTION_TRIES_MAX: u32 = 3;
+
+/// Sessions that have ended whose markers are still known to be this process's. A session lives for
+/// seconds after its end, so two would do.
+pub(crate) const ZOOKEEPER_FORMER_SESSIONS_MAX: usize = 8;
+
+/// Bytes of an answer of Consul that are read. A survey of 1,024 slots, with records of 256 bytes
+/// and their markers, takes 900 KB.
+pub(crate) const CONSUL_ANSWER_SIZE_MAX: usize = 1_024 * 1_024;
+
+/// Operations that Consul 1.8 takes in one transaction.
+pub(crate) const CONSUL_OPERATIONS_MAX: usize = 64;
+
+/// Transactions of one write, each after the one before was refused as a whole. The longest way has
+/// three (the marker is gone; so is the session; then both are made anew), and one is for somebody
+/// who comes between.
+pub(crate) const CONSUL_TRIES_MAX: u32 = 4;
+
+/// Sessions of this process that are remembered after they were lost. More than one matters only
+/// while Consul is wrong about what it has lost.
+pub(crate) const CONSUL_SESSIONS_REMEMBERED: usize = 8;
+
+/// Between two attempts to renew a session while Consul does not answer.
+pub(crate) const CONSUL_RENEW_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a connection to Consul may rest before it is closed: shorter than what firewalls allow.
+pub(crate) const CONSUL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Characters of what Consul says of an error that are passed on.
+pub(crate) const CONSUL_EXCERPT_LEN: usize = 160;
+
+/// How long a session may live without being renewed. Consul accepts nothing else.
+pub(crate) const CONSUL_SESSION: RangeInclusive<Duration> =
+    Duration::from_secs(10)..=Duration::from_secs(86_400);

@@ -126,8 +126,7 @@ impl Server {
         let kept = plan.clone();
         let identity = Arc::new(Identity { layout, datacenter_id, fixed, plan, started });
         let tenure = Tenure::default();
-        let (threads, orders): (Vec<_>, Vec<_>) =
-            names.iter().map(|_| unbounded_channel()).unzip();
+        let (threads, orders): (Vec<_>, Vec<_>) = names.iter().map(|_| unbounded_channel()).unzip();
         let counters: Arc<[_]> = names.iter().map(|_| Arc::new(LaneCounters::new())).collect();
         let condition = Arc::new(Condition::default());
         let time = TrustedTime::new();

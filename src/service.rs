@@ -5,9 +5,7 @@ use core::time::Duration;
 use std::sync::Arc;
 use std::time::Instant;
 
-use coreflake_engine::{
-    Demand, GateView, Lane, LaneEnd, Outcome, Refusal, RunSink, SequencePlan,
-};
+use coreflake_engine::{Demand, GateView, Lane, LaneEnd, Outcome, Refusal, RunSink, SequencePlan};
 use coreflake_protocol::frame::{DATAGRAM_SIZE_MAX, REQUEST_SIZE_MAX};
 use coreflake_protocol::{
     Count, ErrorCode, ErrorReply, Health, Id, Info, Layout, Parts, Response, ServingState, Slot,

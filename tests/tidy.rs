@@ -202,9 +202,54 @@ fn a_library_is_named_where_it_belongs() {
         ("unsafe {", &["src/timer.rs", "src/clock_monitor.rs", "src/kernel_clock.rs"]),
         ("SystemTime", &["src/clock.rs"]),
         ("axum::", &["src/gateway/"]),
+        // A test has a server that is no etcd.
         ("base64::", &["src/identity/shared/consul/wire.rs"]),
-        ("hyper::", &["src/gateway/door.rs", "src/identity/shared/consul/"]),
+        (
+            "hyper::",
+            &[
+                "src/gateway/door.rs",
+                "src/identity/shared/consul/",
+                "src/identity/shared/etcd/tests/impostor.rs",
+            ],
+        ),
         ("hyper_rustls::", &["src/identity/shared/consul/"]),
         ("hyper_timeout::", &["src/identity/shared/consul/http.rs"]),
         ("rustls::", &["src/identity/shared/consul/"]),
-        ("tonic::", &["src/gateway/grpc.rs", "src/gateway/guard.rs"]),
+        ("tonic::", &["src/gateway/grpc.rs", "src/gateway/guard.rs", "src/identity/shared/etcd/"]),
+        ("tonic_", &["src/gateway/grpc.rs", "src/gateway/thread.rs"]),
+        ("coreflake_etcd::", &["src/identity/shared/etcd/"]),
+        ("tokio_stream::", &["src/identity/shared/etcd/"]),
+        ("utoipa::", &["src/gateway/openapi.rs", "src/gateway/rest/"]),
+        ("form_urlencoded::", &["src/gateway/rest/params.rs"]),
+        ("prometheus_client::", &["src/metrics/"]),
+        ("procfs::", &["src/metrics/process.rs"]),
+        ("zookeeper_client::", &["src/identity/shared/zookeeper/"]),
+    ];
+    let mut problems = Vec::new();
+    for source in sources(&["rs"]).iter().filter(|source| source.path.starts_with("src/")) {
+        for (number, line) in code(source) {
+            for (library, files) in homes.iter().filter(|(library, _)| line.contains(library)) {
+                // A home ends in a slash when it is a folder.
+                if !files.iter().any(|home| source.path.starts_with(home)) {
+                    let path = &source.path;
+                    problems.push(format!("{path}:{number}: `{library}` belongs into {files:?}"));
+                }
+            }
+        }
+    }
+    fail_if_any(&problems);
+}
+
+#[test]
+fn nothing_speaks_of_the_machine_it_was_written_on() {
+    let banned = [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/")];
+    let mut problems = Vec::new();
+    for source in sources(&["rs", "py", "sh", "md", "toml", "yaml", "yml", "json"]) {
+        for (index, line) in source.text.lines().enumerate() {
+            for word in banned.iter().filter(|word| line.contains(**word)) {
+                problems.push(format!("{}:{}: `{word}`", source.path, index + 1));
+            }
+        }
+    }
+    fail_if_any(&problems);
+}

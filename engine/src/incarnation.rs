@@ -35,7 +35,9 @@ impl Incarnation {
         let slots: Arc<[Slot]> = slots.into();
         let pool = Arc::new(Pool::new(plan.pool()));
         let lanes = (0..plan.lanes())
-            .map(|lane| Lane::new(layout, Arc::clone(&slots), plan.home(lane), Arc::clone(&pool), lo))
+            .map(|lane| {
+                Lane::new(layout, Arc::clone(&slots), plan.home(lane), Arc::clone(&pool), lo)
+            })
             .collect();
         Self { lanes, gate: Arc::new(Gate::new(lo)) }
     }

@@ -1,8 +1,8 @@
 //! How a server is: the payload of a HEALTH reply.
 
 use crate::code::ErrorCode;
-use crate::worker_ids::WorkerIds;
 use crate::reader::Reader;
+use crate::worker_ids::WorkerIds;
 
 /// Bytes of the payload as this version writes it.
 pub(crate) const HEALTH_SIZE: usize = 64;

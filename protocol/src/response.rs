@@ -5,12 +5,12 @@ use core::fmt;
 use crate::code::ErrorCode;
 use crate::frame::{self, Frame, Header, RESPONSE_BIT, VERSION};
 use crate::health::{HEALTH_SIZE, Health};
-use crate::worker_ids::WorkerIds;
 use crate::id::Parts;
 use crate::layout::Layout;
 use crate::reader::Reader;
 use crate::request::Opcode;
 use crate::runs::Runs;
+use crate::worker_ids::WorkerIds;
 
 /// A reply. PARSE, HEALTH, INFO, PING and AUTH replies may grow at their end in later versions:
 /// bytes behind the known fields are ignored.

@@ -11,9 +11,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::serve::ServeArgs;
 pub use self::state::{StateArgs, StoreArgs, StoreKind};
-pub use crate::identity::shared::Endpoint;
 pub use self::value::{Floor, Listener, LogFormat, UdpAllow, WorkerMode, WorkerPool};
 pub(crate) use self::value::{POOL_SHARE_RULE, network, pool_share};
+pub use crate::identity::shared::Endpoint;
 use crate::limits::WINDOW_MS;
 
 /// A distributed unique-ID service: 64-bit, time-ordered IDs without coordination.

@@ -8,8 +8,8 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 use coreflake_engine::PoolShare;
 
-use crate::args::value::pool_share;
 use crate::args::state::StateArgs;
+use crate::args::value::pool_share;
 use crate::args::{Listener, LogFormat, UdpAllow, WorkerMode, WorkerPool};
 use crate::limits::{GATEWAY_THREADS, NTP_INTERVAL_MS, WINDOW_MS, WORKER_SLOTS};
 use crate::ntp::ServerName;

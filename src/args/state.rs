@@ -43,8 +43,12 @@ pub struct StoreArgs {
     pub kind: Option<StoreKind>,
 
     /// Its addresses: http://HOST:PORT for etcd and Consul, HOST:PORT for ZooKeeper
-    #[arg(long = "store-endpoints", value_name = "ADDR,…", value_delimiter = ',',
-          env = "COREFLAKE_STORE_ENDPOINTS")]
+    #[arg(
+        long = "store-endpoints",
+        value_name = "ADDR,…",
+        value_delimiter = ',',
+        env = "COREFLAKE_STORE_ENDPOINTS"
+    )]
     pub endpoints: Option<Vec<Endpoint>>,
 
     /// The folder below which everything lies [default: /id-generator]
@@ -72,8 +76,11 @@ pub struct StoreArgs {
     pub username: Option<String>,
 
     /// A file, mode 600, with the password of that user
-    #[arg(long = "store-password-file", value_name = "FILE",
-          env = "COREFLAKE_STORE_PASSWORD_FILE")]
+    #[arg(
+        long = "store-password-file",
+        value_name = "FILE",
+        env = "COREFLAKE_STORE_PASSWORD_FILE"
+    )]
     pub password_file: Option<PathBuf>,
 
     /// A file, mode 600, with the token of Consul's ACL

@@ -37,7 +37,8 @@ pub(crate) fn row(layout: &Layout, now_ms: u64, seen: &Seen) -> String {
         Some(Holder::Other(text)) => text.split_whitespace().next().unwrap_or("?").to_owned(),
         _ => record.host.to_string(),
     };
-    let bound = if state == "retired" { "-".to_owned() } else { timestamp::rfc3339(record.bound_ms) };
+    let bound =
+        if state == "retired" { "-".to_owned() } else { timestamp::rfc3339(record.bound_ms) };
     let age = age(now_ms.saturating_sub(record.written_ms));
     format!("{begin}  {state:<7}  {:>4}  {bound:<24}  {age:<8}  {host}", record.term)
 }

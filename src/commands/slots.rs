@@ -7,7 +7,9 @@ use coreflake_engine::record::Record;
 use coreflake_engine::sanity;
 use coreflake_protocol::{Layout, Slot};
 
-use crate::args::{FloorArgs, LogFormat, RecordsArgs, ServeArgs, SlotArgs, SlotsArgs, SlotsCommand};
+use crate::args::{
+    FloorArgs, LogFormat, RecordsArgs, ServeArgs, SlotArgs, SlotsArgs, SlotsCommand,
+};
 use crate::clock::WallTime;
 use crate::commands::records::Records;
 use crate::commands::slot_table;
@@ -52,9 +54,8 @@ impl Place {
         let RecordsArgs { config, datacenter_id, state } = args;
         let (config, datacenter_id, state) = (config.clone(), *datacenter_id, state.clone());
         let args = ServeArgs { config, datacenter_id, worker_id, state, ..ServeArgs::default() };
-        let configuration = |error: crate::config::ConfigError| {
-            (exit::CONFIGURATION, error.to_string())
-        };
+        let configuration =
+            |error: crate::config::ConfigError| (exit::CONFIGURATION, error.to_string());
         let args = Config::merged(&args).map_err(configuration)?;
         let now_ms = WallTime::now().unix_ms();
         let usage = |message: String| (exit::USAGE, message);
@@ -70,7 +71,9 @@ impl Place {
 
     fn slot(&self) -> Result<Slot, Failure> {
         let usage = |message: String| (exit::USAGE, message);
-        let worker_id = self.worker_id.ok_or_else(|| usage("which slot? name it with --worker-id".to_owned()))?;
+        let worker_id = self
+            .worker_id
+            .ok_or_else(|| usage("which slot? name it with --worker-id".to_owned()))?;
         self.layout
             .slot(self.datacenter_id.into(), worker_id)
             .map_err(|error| usage(error.to_string()))
@@ -78,8 +81,7 @@ impl Place {
 
     /// A bound that a wrong clock has raised stays.
     fn check_clock(&self) -> Result<(), Failure> {
-        sanity::check_release(self.now_ms)
-            .map_err(|error| (exit::CHECK_FAILED, error.to_string()))
+        sanity::check_release(self.now_ms).map_err(|error| (exit::CHECK_FAILED, error.to_string()))
     }
 }
 

@@ -156,8 +156,8 @@ impl Config {
         let pool_share = args.pool_share.unwrap_or(PoolShare::DEFAULT);
         let slots = u32::from(args.worker_slots.unwrap_or(1));
         let space = widths.sequence_space().saturating_mul(slots);
-        let plan = SequencePlan::new(space, shards, gateways, pool_share)
-            .map_err(|error| match error {
+        let plan =
+            SequencePlan::new(space, shards, gateways, pool_share).map_err(|error| match error {
                 PlanError::TooManyGateways { .. } => problem(
                     &["gateway.threads", "sequence.pool_share"],
                     format!("gateway-threads {gateways}: {error} at this pool-share"),

@@ -107,9 +107,8 @@ fn endpoint_problem(kind: StoreKind, endpoints: &[Endpoint]) -> Option<Problem> 
 
 fn prefix_problem(prefix: &str) -> Option<Problem> {
     let of_part = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
-    let is_part = |part: &str| {
-        !part.is_empty() && part != "." && part != ".." && part.bytes().all(of_part)
-    };
+    let is_part =
+        |part: &str| !part.is_empty() && part != "." && part != ".." && part.bytes().all(of_part);
     let parts = prefix.strip_prefix('/');
     let valid = parts.is_some_and(|parts| parts.len() < 200 && parts.split('/').all(is_part));
     let rule = "a path such as /id-generator is expected, of letters, digits, dots, hyphens and \

@@ -13,8 +13,8 @@ use coreflake_protocol::{Layout, Slot, StoreState};
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{error, info, warn};
 
-use self::holding::{Holding, Kept};
 pub(crate) use self::holding::went_back;
+use self::holding::{Holding, Kept};
 pub(crate) use self::seeker::Wanted;
 use self::seeker::{Seeker, Sought};
 use crate::clock_monitor::TrustedTime;
@@ -124,8 +124,7 @@ impl KeeperThread {
 
     fn extend(&mut self, held: &mut Holding) -> Result<Kept, StoreError> {
         let condition = Arc::clone(&self.condition);
-        let asking =
-            |asks| if asks { condition.swap_begins() } else { condition.swap_ends() };
+        let asking = |asks| if asks { condition.swap_begins() } else { condition.swap_ends() };
         let result = held.keep(&mut *self.store, self.time.now_ms(), asking);
         self.condition.swap_ends();
         match &result {

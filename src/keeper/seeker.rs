@@ -269,7 +269,9 @@ impl Seeker {
             );
         }
         match (fixed, count) {
-            (true, _) => "the slot is held by a server of this host: waiting for its end".to_owned(),
+            (true, _) => {
+                "the slot is held by a server of this host: waiting for its end".to_owned()
+            }
             (false, 1) => format!("all {all} slots are taken: waiting for a free one"),
             (false, _) => {
                 format!("{count} slots are wanted and {free} of {all} are free: waiting for more")

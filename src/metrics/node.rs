@@ -26,7 +26,11 @@ impl Node {
         let identity = &self.sources.identity;
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         page.info("build", "The version of the server", &version)?;
-        page.slots("slot_info", "1 for each slot whose IDs are issued", &self.sources.tenure.slots())?;
+        page.slots(
+            "slot_info",
+            "1 for each slot whose IDs are issued",
+            &self.sources.tenure.slots(),
+        )?;
         let shards = f64::from(identity.plan.shards());
         page.gauge("shards", "Shards of the server", None, shards)?;
         let layout = &identity.layout;

@@ -70,7 +70,11 @@ impl HighWater {
     /// # Errors
     ///
     /// When the store is another one than before.
-    pub(crate) fn check(&self, genesis: &str, records: &[Record]) -> Result<Option<u16>, StoreError> {
+    pub(crate) fn check(
+        &self,
+        genesis: &str,
+        records: &[Record],
+    ) -> Result<Option<u16>, StoreError> {
         let marks = &self.marks;
         if !marks.genesis.is_empty() && marks.genesis != genesis {
             return Err(StoreError(format!(

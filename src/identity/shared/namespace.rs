@@ -149,10 +149,12 @@ impl Namespace {
         bound_ms: u64,
         holder: u128,
     ) -> BTreeMap<u16, Vec<u8>> {
-        self.slots().map(|key| {
-            let record = self.first_record(key, now_ms, bound_ms, holder);
-            (self.worker_id(key.slot), record.encode().to_vec())
-        }).collect()
+        self.slots()
+            .map(|key| {
+                let record = self.first_record(key, now_ms, bound_ms, holder);
+                (self.worker_id(key.slot), record.encode().to_vec())
+            })
+            .collect()
     }
 
     /// The same for one slot.

@@ -171,7 +171,9 @@ impl Repair {
             Ok(record) => {
                 // Of another slot or namespace: nobody knows what it does here.
                 key.check(&record).map_err(|problem| {
-                    StoreError(format!("the record {problem}; it is not overwritten: delete it first"))
+                    StoreError(format!(
+                        "the record {problem}; it is not overwritten: delete it first"
+                    ))
                 })?;
                 Ok(record)
             }

@@ -93,10 +93,7 @@ impl SharedStore {
     }
 
     /// Waits for an answer, no longer than is allowed.
-    fn wait<T>(
-        &self,
-        answer: impl Future<Output = Result<T, Trouble>>,
-    ) -> Result<T, Trouble> {
+    fn wait<T>(&self, answer: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
         let limited = async { tokio::time::timeout(self.timeout, answer).await };
         self.runtime.block_on(limited).unwrap_or_else(|_| {
             let text = format!("no answer within {} ms", self.timeout.as_millis());
@@ -145,7 +142,12 @@ impl SharedStore {
         })
     }
 
-    fn swap(&mut self, swap: &Swap, from: Option<Stored>, mark: Mark) -> Result<Outcome, StoreError> {
+    fn swap(
+        &mut self,
+        swap: &Swap,
+        from: Option<Stored>,
+        mark: Mark,
+    ) -> Result<Outcome, StoreError> {
         let (slot, bytes) = (swap.to.slot, swap.from.encode());
         let Some(from) = from.filter(|stored| stored.bytes == bytes) else {
             // It was another one when it was last seen.
@@ -218,11 +220,18 @@ impl SharedStore {
     fn init(&mut self) -> Result<Option<Survey>, StoreError> {
         let now_ms = WallTime::now().unix_ms();
         let random = || host::new_holder().map_err(|error| StoreError(error.to_string()));
-        let genesis = Genesis::new(self.namespace.layout(), self.namespace.datacenter_id(), random()?, now_ms);
+        let genesis = Genesis::new(
+            self.namespace.layout(),
+            self.namespace.datacenter_id(),
+            random()?,
+            now_ms,
+        );
         let records = self.namespace.first_records(now_ms, now_ms, random()?);
         let result = self.wait(self.backend.create(Some(&genesis.encode()), &records));
         match self.noted(result)? {
-            Some(Written::Done { .. }) => info!(genesis = genesis.id, "records made in a new store"),
+            Some(Written::Done { .. }) => {
+                info!(genesis = genesis.id, "records made in a new store")
+            }
             // Another node was faster.
             Some(Written::Conflict) => {}
             None => return Ok(None),
@@ -275,16 +284,15 @@ impl WindowStore for SharedStore {
         let asked = writes.iter().map(|write| async move {
             let Some(write) = write else { return Ok(Written::Conflict) };
             let answer = tokio::time::timeout(timeout, backend.write(write)).await;
-            let late = || Err(Trouble::Away(format!("no answer within {} ms", timeout.as_millis())));
+            let late =
+                || Err(Trouble::Away(format!("no answer within {} ms", timeout.as_millis())));
             answer.unwrap_or_else(|_| late())
         });
         // One after the other they would take a slow store several times as long.
         let results = self.runtime.block_on(async { join_all(asked).await });
         let answered = swaps.iter().zip(results);
         answered
-            .map(|(swap, result)| {
-                self.outcome(swap.to.slot, swap.to.encode().to_vec(), result)
-            })
+            .map(|(swap, result)| self.outcome(swap.to.slot, swap.to.encode().to_vec(), result))
             .collect()
     }
 

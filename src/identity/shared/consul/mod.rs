@@ -11,8 +11,6 @@
 //! A token needs `key_prefix` and `session_prefix` with `write`. Without the first, keys are not
 //! refused but left out of a listing, so an empty one is asked about again.
 
-#![allow(dead_code)]
-
 mod http;
 mod memory;
 mod session;

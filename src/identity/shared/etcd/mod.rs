@@ -4,7 +4,6 @@
 //! transaction, and each read is linearizable: a member without a majority does not answer it.
 
 // Nothing uses it yet.
-#![allow(dead_code)]
 
 mod member;
 mod members;

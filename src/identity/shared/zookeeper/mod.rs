@@ -8,8 +8,6 @@
 //! What is read may be old, except after `sync`, which therefore comes before each reading. An old
 //! value would do no harm, as the transaction would fail; but it would be taken for a conflict.
 
-#![allow(dead_code)]
-
 mod fault;
 mod link;
 mod transaction;
