@@ -1,0 +1,20 @@
+//! Real etcd, ZooKeeper and Consul, each a test's own: started, killed, frozen, cut off and
+//! restored from a backup. Ensembles live in network namespaces, which need the administrator.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod certificates;
+#[allow(dead_code, unused_imports)] // Shared with another binary, which uses the rest.
+#[path = "../integration/common/mod.rs"]
+mod common;
+mod consul;
+mod curl;
+mod daemon;
+mod ensemble;
+mod etcd;
+mod etcd_ensemble;
+mod harness;
+mod network;
+mod proxy;
+mod zookeeper;
+mod zookeeper_ensemble;
