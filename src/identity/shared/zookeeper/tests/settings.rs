@@ -72,3 +72,16 @@ async fn credentials_keep_others_out() {
     assert!(done(change(&again, 0, "c", Mark::Leave).await));
     assert!(!again.survey().await.unwrap().markers[&0].mine);
 }
+
+#[test]
+fn every_call_may_move_between_threads() {
+    fn is_send(_: impl Send) {}
+    let zookeeper = ZooKeeper::new(Arc::new(settings(&["zk:2181".to_owned()], "x"))).unwrap();
+    is_send(zookeeper.survey());
+    is_send(zookeeper.look(0));
+    is_send(zookeeper.create(None, &nothing()));
+    let change = Write { worker_id: 0, from: None, to: Vec::new(), mark: Mark::Leave };
+    is_send(zookeeper.write(&change));
+    is_send(zookeeper.close());
+    is_send(zookeeper.tend());
+}
