@@ -12,6 +12,7 @@
 //! A record never hangs on a session: when that ends, the bound must stay. A marker only says which
 //! slots are worth a try; no ID depends on one.
 
+mod etcd;
 mod keys;
 mod settings;
 
