@@ -15,7 +15,7 @@ use tonic::{Request, Status};
 
 use super::channel::Channel;
 use crate::clock::Clock;
-use crate::ledger::{Expectation, Flight, Identity, Order};
+use crate::ledger::{Expectation, Flight, Identity, Order, worker_ids_of};
 use crate::stats::Failure;
 use crate::stream::invalid;
 use crate::target::LinkSettings;

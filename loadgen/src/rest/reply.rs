@@ -7,7 +7,7 @@ use coreflake_protocol::{Id, Layout};
 use httparse::{EMPTY_HEADER, Status};
 use serde::Deserialize;
 
-use crate::ledger::Identity;
+use crate::ledger::{Identity, worker_ids_of};
 use crate::stats::Failure;
 use crate::stream::invalid;
 

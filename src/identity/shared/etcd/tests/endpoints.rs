@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 use tokio::time::Instant;
 
 use super::impostor::impostor;
-use super::peers::{black_hole, free_port, proxy};
+use super::peers::{HANG_UP, PASS, SWALLOW, black_hole, free_port, proxy};
 use super::*;
 
 #[tokio::test]
@@ -48,12 +48,15 @@ async fn when_none_answers_it_is_said_in_time_which_and_why() {
 #[tokio::test]
 async fn a_write_whose_answer_is_lost_is_not_made_again() {
     let server = Server::start().await;
-    let (swallow, slow) = proxy(server.port()).await;
-    let mut settings = settings(&[&slow, &server.url()]);
-    settings.timeout = Duration::from_millis(800);
-    let etcd = client(settings);
+    let (proxied, slow) = proxy(server.port()).await;
+    let with_timeout = |timeout_ms| {
+        let mut settings = settings(&[&slow, &server.url()]);
+        settings.timeout = Duration::from_millis(timeout_ms);
+        client(settings)
+    };
+    let etcd = with_timeout(800);
     let free = made(&etcd, 1, b"free").await;
-    swallow.store(true, Ordering::Relaxed);
+    proxied.store(SWALLOW, Ordering::Relaxed);
     let write = etcd.write(&change(1, &free, b"held", Mark::Leave)).await;
     let Err(Trouble::Away(text)) = write else { panic!("nobody knows: {write:?}") };
     assert!(text.contains(&slow) && !text.contains(&server.url()), "{text}");
@@ -62,13 +65,22 @@ async fn a_write_whose_answer_is_lost_is_not_made_again() {
     assert_eq!((held.bytes.as_slice(), held.version), (b"held".as_slice(), free.version + 1));
 
     // A read is asked of the other one within the call.
-    swallow.store(false, Ordering::Relaxed);
-    let mut settings = super::settings(&[&slow, &server.url()]);
-    settings.timeout = Duration::from_millis(1_600);
-    let etcd = client(settings);
+    proxied.store(PASS, Ordering::Relaxed);
+    let etcd = with_timeout(1_600);
     etcd.survey().await.unwrap();
-    swallow.store(true, Ordering::Relaxed);
-    assert_eq!(etcd.look(1).await, Ok(Some(held)));
+    proxied.store(SWALLOW, Ordering::Relaxed);
+    assert_eq!(etcd.look(1).await, Ok(Some(held.clone())));
+
+    // A connection that ends leaves time for the other one, and still it is not asked.
+    proxied.store(PASS, Ordering::Relaxed);
+    let etcd = with_timeout(20_000);
+    etcd.survey().await.unwrap();
+    proxied.store(HANG_UP, Ordering::Relaxed);
+    let write = etcd.write(&change(1, &held, b"held 2", Mark::Leave)).await;
+    let Err(Trouble::Away(text)) = write else { panic!("nobody knows: {write:?}") };
+    assert!(text.contains(&slow) && !text.contains(&server.url()), "{text}");
+    let now = etcd.look(1).await.unwrap().unwrap();
+    assert!(now == held || now.bytes == b"held 2", "{now:?}");
 }
 
 /// What a member says of itself: field 2 is its version, field 4 who leads.

@@ -1,6 +1,6 @@
 //! What is on the other side: etcd itself, or something that is none.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use core::time::Duration;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -50,8 +50,17 @@ impl Drop for Folder {
     }
 }
 
+/// A port that nobody has, and that the system gives to nobody who does not ask for it: below those
+/// that connections begin at.
 pub(super) fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(61);
+    let next = || {
+        let number = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        u16::try_from(11_000 + number % 17_000).unwrap()
+    };
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    core::iter::repeat_with(next).take(1_000).find(is_free).expect("a port is free")
 }
 
 impl Server {
@@ -150,6 +159,13 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+            let end = log.lines().count().saturating_sub(20);
+            for line in log.lines().skip(end) {
+                eprintln!("{}: {line}", self.name);
+            }
+        }
     }
 }
 
@@ -160,15 +176,21 @@ pub(super) fn black_hole() -> (TcpListener, String) {
     (listener, url)
 }
 
-/// Passes everything on to `port`, and what comes back only while it is not told to swallow that.
-pub(super) async fn proxy(port: u16) -> (Arc<AtomicBool>, String) {
-    let swallow = Arc::new(AtomicBool::new(false));
+/// What a proxy does with what comes back.
+pub(super) const PASS: u8 = 0;
+pub(super) const SWALLOW: u8 = 1;
+/// It ends the connection instead, a little later.
+pub(super) const HANG_UP: u8 = 2;
+
+/// Passes everything on to `port`, and does with what comes back what it is told.
+pub(super) async fn proxy(port: u16) -> (Arc<AtomicU8>, String) {
+    let told = Arc::new(AtomicU8::new(PASS));
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let told = swallow.clone();
+    let orders = told.clone();
     tokio::spawn(async move {
         while let Ok((near, _)) = listener.accept().await {
-            let told = told.clone();
+            let orders = orders.clone();
             tokio::spawn(async move {
                 let far = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await;
                 let (mut near_in, mut near_out) = near.into_split();
@@ -177,16 +199,17 @@ pub(super) async fn proxy(port: u16) -> (Arc<AtomicBool>, String) {
                 let back = async {
                     let mut bytes = [0; 4_096];
                     while let Ok(size @ 1..) = far_in.read(&mut bytes).await {
-                        if !told.load(Ordering::Relaxed)
-                            && near_out.write_all(&bytes[..size]).await.is_err()
-                        {
-                            break;
+                        match orders.load(Ordering::Relaxed) {
+                            PASS => near_out.write_all(&bytes[..size]).await.unwrap(),
+                            SWALLOW => {}
+                            _ => return tokio::time::sleep(Duration::from_millis(200)).await,
                         }
                     }
                 };
-                tokio::join!(there, back).0.ok();
+                // The end of either is the end of both.
+                tokio::select! { _ = there => {} () = back => {} }
             });
         }
     });
-    (swallow, url)
+    (told, url)
 }
