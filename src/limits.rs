@@ -135,21 +135,6 @@ pub(crate) const SWAP_SLOW: Duration = Duration::from_millis(500);
 /// How long a server whose window cannot be extended refuses, before it ends.
 pub(crate) const REFUSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Bytes of an answer of etcd: all that it keeps of a datacenter of 4,096 slots is a quarter of it.
-pub(crate) const ETCD_ANSWER_SIZE_MAX: usize = 4 * 1_024 * 1_024;
-
-/// How often etcd is asked whether it is there while a call is under way, and how long it may take
-/// to say so. It closes connections that are asked more often than every 5 s.
-pub(crate) const ETCD_PING_INTERVAL: Duration = Duration::from_secs(10);
-pub(crate) const ETCD_PING_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Transactions for one write: one that finds the marker missing, one whose lease is gone, and one
-/// with a new lease; and one more.
-pub(crate) const ETCD_TXNS_MAX: u32 = 4;
-
-/// Longest pause after a lease could not be kept alive.
-pub(crate) const ETCD_KEEP_ALIVE_RETRY: Duration = Duration::from_millis(500);
-
 /// Requests of one gateway thread that may wait for sequence space.
 pub(crate) const GATEWAY_WAITING_MAX: usize = 1_024;
 

@@ -69,7 +69,7 @@ impl Running {
             let stopped = async {
                 let _ = stopped.await;
             };
-            server.run(|| ready_sender.send(()).unwrap(), stopped).unwrap();
+            server.run(|_| ready_sender.send(()).unwrap(), stopped).unwrap();
         });
         ready.recv_timeout(Duration::from_secs(10)).unwrap();
         Self { tcp, udp, stop: Some(stop), thread: Some(thread) }

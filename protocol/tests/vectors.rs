@@ -224,7 +224,7 @@ fn info_fields(id: &str, info: &Info) -> Value {
         "worker_bits": layout.worker_bits(),
         "sequence_bits": layout.sequence_bits(),
         "datacenter_id": info.datacenter_id,
-        "worker_id": info.worker_id,
+        "worker_id": info.worker_ids.first(),
         "epoch_ms": layout.epoch_ms().to_string(),
         "fingerprint": layout.fingerprint().to_string(),
         "count_max": info.count_max,

@@ -17,7 +17,7 @@ fn nothing_given_serves_slot_0_on_loopback() {
     let listeners =
         [Some(config.listen), config.http, config.grpc].map(|it| it.unwrap().to_string());
     assert_eq!(listeners, ["127.0.0.1:4096", "127.0.0.1:8080", "127.0.0.1:50051"]);
-    assert_eq!((config.slot.datacenter_id(), config.slot.worker_id()), (0, 0));
+    assert_eq!((config.worker.datacenter_id, config.worker.pool[0].worker_id()), (0, 0));
     assert!(config.tokens.is_none() && config.udp_allow.len() == 2);
     assert_eq!((config.gateway_threads, config.layout), (1, Layout::SNOWFLAKE));
     assert_eq!(config.plan.lanes(), config.plan.shards() + 1);

@@ -15,7 +15,7 @@ const SERVERS: usize = 20;
 
 /// What `slots show` prints of slot 0: it reads as a server does that starts.
 fn shown(state: &State) -> Result<String, String> {
-    let finished = state.slots("show", &[]);
+    let finished = state.slots("list", &[]);
     let row = finished.stdout.lines().nth(1).unwrap_or_default().to_owned();
     match finished.status.code() {
         Some(0) => Ok(row),
@@ -91,7 +91,7 @@ fn show_tells_of_a_damaged_copy() {
     let state = State::new("bytes-show").with_record();
     let good = state.block(1);
     state.put_block(1, &flipped(good, 100, 1));
-    let finished = state.slots("show", &[]);
+    let finished = state.slots("list", &[]);
     let said = format!("{}{}", finished.stdout, finished.stderr);
     assert!(said.contains("damaged") || said.contains("checksum"), "{finished:?}");
 }
@@ -106,7 +106,7 @@ fn one_copy_that_cannot_be_read_is_not_missed() {
         let mut strace = Command::new("strace");
         strace.args(["-f", "-o", "/dev/null", "-e", "trace=pread64", "-P"]).arg(&record);
         strace.arg("-e").arg(format!("inject=pread64:error=EIO:when={nth}"));
-        strace.arg(env!("CARGO_BIN_EXE_coreflake")).args(["slots", "show", "--state-dir"]);
+        strace.arg(env!("CARGO_BIN_EXE_coreflake")).args(["slots", "list", "--state-dir"]);
         let finished = feed(strace.arg(state.path()), b"");
         let row = finished.stdout.lines().nth(1).unwrap_or_default();
         // Whatever it says of the damage: the bound is the one of the copy that is left.

@@ -49,7 +49,7 @@ fn a_directory_that_cannot_be_written_is_refused() {
     let new = State::inside("read-only-new", &mount.path().join("new"));
     new.refuses(&[], &["state-dir", new.path(), "Read-only file system"]);
     // Looking is possible.
-    state.slots("show", &[]).assert_code(0);
+    state.slots("list", &[]).assert_code(0);
     state.slots("adopt", &[]).assert_code(1).assert_says(&["Read-only file system"]);
     mount.remount("rw");
     state.serves_above(state.bound_ms(), &[]);

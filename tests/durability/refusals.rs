@@ -26,7 +26,7 @@ fn a_slot_serves_one_process_and_a_directory_many_slots() {
     Peer::connect(other.tcp).generate(10);
     peer.generate(10);
     other.stop();
-    let shown = state.slots("show", &[]);
+    let shown = state.slots("list", &[]);
     shown.assert_code(0);
     assert_eq!(shown.stdout.lines().count(), 3, "a header and two slots: {}", shown.stdout);
     first.stop();
@@ -114,8 +114,8 @@ fn no_command_lowers_a_bound() {
     for window_ms in ["600000", "100", "3000"] {
         state.slots("adopt", &["--window-ms", window_ms]).assert_code(0);
         check("adopt");
-        state.slots("show", &[]).assert_code(0);
-        check("show");
+        state.slots("list", &[]).assert_code(0);
+        check("list");
     }
     // Ten minutes ahead: nobody is served, and whoever waits changes nothing.
     let mut waiting = Server::command(&["--state-dir", state.path()]);
@@ -126,7 +126,7 @@ fn no_command_lowers_a_bound() {
     check("a start that waits");
     state.slots("retire", &[]).assert_code(0);
     check("retire");
-    let retired = state.slots("show", &[]);
+    let retired = state.slots("list", &[]);
     assert!(retired.assert_code(0).stdout.contains("retired"), "{retired:?}");
     state.slots("adopt", &[]).assert_code(0);
     check("adopt of a retired slot");
@@ -175,13 +175,13 @@ fn a_start_on_a_retired_slot_ends_and_says_why() {
 fn show_prints_what_is_there() {
     let state = State::new("show");
     state.start(&["--datacenter-id", "3", "--worker-id", "7"]).stop();
-    let shown = state.slots("show", &[]);
+    let shown = state.slots("list", &[]);
     let rows: Vec<Vec<_>> =
         shown.assert_code(0).stdout.lines().map(|row| row.split_whitespace().collect()).collect();
     assert_eq!(rows[0], ["slot", "dc", "worker", "term", "bound", "written", "host"]);
     assert_eq!(rows[1][..4], ["103", "3", "7", "2"], "{shown:?}");
     fs::write(state.path().to_owned() + "/slot-0104.record", [0xa5; 8_192]).unwrap();
-    let damaged = state.slots("show", &[]);
+    let damaged = state.slots("list", &[]);
     assert!(damaged.assert_code(1).stdout.contains("slot-0104.record"), "{damaged:?}");
 }
 
@@ -189,7 +189,7 @@ fn show_prints_what_is_there() {
 #[test]
 fn show_makes_no_directory() {
     let state = State::new("show-nothing");
-    let shown = state.slots("show", &[]);
+    let shown = state.slots("list", &[]);
     assert!(!std::path::Path::new(state.path()).exists(), "it was made: {shown:?}");
 }
 

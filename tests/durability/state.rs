@@ -95,7 +95,7 @@ impl State {
     pub(crate) fn slots(&self, command: &str, args: &[&str]) -> Finished {
         let mut process = coreflake();
         process.args(["slots", command, "--state-dir", self.path()]);
-        if command != "show" {
+        if command != "list" {
             process.args(["--datacenter-id", "0", "--worker-id", "0"]);
         }
         feed(process.args(args), b"")

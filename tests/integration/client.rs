@@ -41,7 +41,7 @@ fn every_call_is_answered_over_tcp_and_udp() {
             assert_eq!((parts.datacenter_id, parts.worker_id), (2, 6));
             let health = client.health().await.unwrap();
             assert_eq!(health.state, ServingState::Serving);
-            assert_eq!((health.datacenter_id, health.worker_id), (2, 6));
+            assert_eq!((health.datacenter_id, health.worker_id), (2, Some(6)));
             assert!(health.ids_generated >= 55_005 && health.window_left_ms <= 3_000);
             let info = client.info().await.unwrap();
             assert_eq!((info.layout, info.shards, info.lane), (Layout::SNOWFLAKE, 1, 0));

@@ -349,7 +349,7 @@ fn an_epoch_is_what_parse_and_slots_count_from() {
     // Of another namespace.
     with(&retire, "1609459200000").assert_code(1).assert_says(&["namespace"]);
     with(&retire, epoch).assert_code(0);
-    let show = ["slots", "show", "--state-dir", &state];
+    let show = ["slots", "list", "--state-dir", &state];
     assert!(with(&show, epoch).stdout.contains("retired"));
     with(&show, "5").assert_code(2).assert_says(&["epoch 5"]);
 }

@@ -52,7 +52,7 @@ async fn every_operation_is_asked_and_answered() {
     let health = Health {
         state: ServingState::Serving,
         datacenter_id: 1,
-        worker_id: 2,
+        worker_id: Some(2),
         uptime_seconds: 3,
         ids_generated: 4,
         window_left_ms: 5,
@@ -66,7 +66,7 @@ async fn every_operation_is_asked_and_answered() {
     let info = Info {
         layout: Layout::SNOWFLAKE,
         datacenter_id: 1,
-        worker_id: 2,
+        worker_ids: [2].into_iter().collect(),
         count_max: 4096,
         request_size_max: 1024,
         datagram_size_max: 1200,

@@ -191,7 +191,7 @@ impl State {
         Info {
             layout: Layout::SNOWFLAKE,
             datacenter_id: DATACENTER_ID,
-            worker_id: WORKER_ID,
+            worker_ids: [WORKER_ID].into_iter().collect(),
             count_max: 4096,
             request_size_max: 1024,
             datagram_size_max: 1200,
