@@ -197,8 +197,8 @@ impl SharedStore {
         Ok(seen)
     }
 
-    /// Brings the marker of a slot and what this process knows of it together: they come apart when a
-    /// session is lost, when a claim arrives late, and when somebody else writes the record.
+    /// Brings the marker of a slot and what this process knows of it together: they come apart when
+    /// a session is lost, when a claim arrives late, and when somebody else writes the record.
     fn settle(&mut self, slot: u16, record: &Record, survey: &Survey) -> Result<(), StoreError> {
         let worker_id = self.namespace.worker_id(slot);
         let Some(shown) = survey.records.get(&worker_id) else { return Ok(()) };
