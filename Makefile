@@ -17,8 +17,7 @@ setup:
 	./scripts/setup.sh
 
 test: setup
-	$(CARGO) build --locked --workspace --bins --examples
-	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --workspace
+	CARGO="$(CARGO)" RUST_TEST_THREADS=$(TEST_THREADS) ./scripts/test.sh
 	$(LOOM_FLAGS) $(CARGO) test --locked -p coreflake-engine --test loom --profile testrelease
 	python3 protocol/vectors/make.py --check
 	./scripts/readme.sh

@@ -208,6 +208,8 @@ impl Server {
             threads,
             events,
             stop,
+            mistrusted: None,
+            mixed: false,
         };
         Ok(Self {
             seeds,

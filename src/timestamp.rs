@@ -8,3 +8,8 @@ pub(crate) fn rfc3339(unix_ms: u64) -> String {
     let time = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     time.map_or_else(|| unix_ms.to_string(), |time| format!("{time:.3}"))
 }
+
+/// Such a time in milliseconds since the Unix epoch, if it is one after that.
+pub(crate) fn parse(text: &str) -> Option<u64> {
+    text.parse::<Timestamp>().ok()?.as_millisecond().try_into().ok()
+}

@@ -60,7 +60,10 @@ impl Running {
         let state = format!("{}/allocations-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
         let any = "127.0.0.1:0";
         let args = ["--listen", any, "--http", any, "--grpc", any, "--shards", "2"];
-        let args = parse_serve(&[&args[..], &["--state-dir", &state]].concat());
+        // One window for the whole run: the keeper allocates when it extends one, which is not the
+        // request path.
+        let window = ["--window-ms", "600000"];
+        let args = parse_serve(&[&args[..], &window, &["--state-dir", &state]].concat());
         let server = Server::bind(Config::new(&args, RELEASED_MS).unwrap()).unwrap();
         let (tcp, udp) = (server.tcp(), server.udp().unwrap());
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

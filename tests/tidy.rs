@@ -159,6 +159,7 @@ fn a_library_is_named_where_it_belongs() {
             &[
                 "src/args/mod.rs",
                 "src/args/serve.rs",
+                "src/args/state.rs",
                 "src/args/value.rs",
                 // A test compares flags and keys.
                 "src/config/keys.rs",
@@ -179,6 +180,7 @@ fn a_library_is_named_where_it_belongs() {
                 "src/identity/file.rs",
                 "src/identity/filesystem.rs",
                 "src/identity/host.rs",
+                "src/identity/shared/high_water.rs",
             ],
         ),
         ("subtle::", &["src/auth.rs"]),
@@ -189,8 +191,11 @@ fn a_library_is_named_where_it_belongs() {
             "serde",
             &[
                 "src/commands/parse.rs",
+                "src/commands/slot_table.rs",
                 "src/config/yaml.rs",
                 "src/gateway/",
+                "src/identity/shared/genesis.rs",
+                "src/identity/shared/high_water.rs",
                 "src/identity/shared/consul/wire.rs",
                 "src/identity/shared/consul/tests/",
             ],
@@ -202,13 +207,15 @@ fn a_library_is_named_where_it_belongs() {
         ("unsafe {", &["src/timer.rs", "src/clock_monitor.rs", "src/kernel_clock.rs"]),
         ("SystemTime", &["src/clock.rs"]),
         ("axum::", &["src/gateway/"]),
-        // A test has a server that is no etcd.
         ("base64::", &["src/identity/shared/consul/wire.rs"]),
+        ("zookeeper_client::", &["src/identity/shared/zookeeper/"]),
+        ("futures_util::", &["src/identity/shared/store.rs", "src/identity/shared/zookeeper/"]),
         (
             "hyper::",
             &[
                 "src/gateway/door.rs",
                 "src/identity/shared/consul/",
+                // A test has a server that is no etcd.
                 "src/identity/shared/etcd/tests/impostor.rs",
             ],
         ),

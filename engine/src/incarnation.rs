@@ -22,7 +22,8 @@ pub struct Incarnation {
 impl Incarnation {
     /// Lanes for the window that begins behind `lo`, and for all that follow it. They issue nothing
     /// before [`Gate::open`] is given that window. With several slots the plan shares the sequence
-    /// spaces of all, and the window is one that all have: see [`Window::common`](crate::Window::common).
+    /// spaces of all, and the window is one that all have: see
+    /// [`Window::common`](crate::Window::common).
     ///
     /// # Panics
     ///

@@ -72,8 +72,8 @@ pub enum Verdict {
     /// The slot is lost: somebody else has claimed it. What was published before may still be used
     /// up.
     Lost,
-    /// The slot is lost: the record is one that was overwritten before. The store has forgotten what
-    /// it had acknowledged, or was restored from a backup; none of its records can be trusted.
+    /// The slot is lost: the record is one that was overwritten before. The store has forgotten
+    /// what it had acknowledged, or was restored from a backup; none of its records can be trusted.
     WentBack,
 }
 

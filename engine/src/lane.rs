@@ -23,8 +23,8 @@ const HOLD_TICKS_PER_STEP: u64 = 16;
 /// is owned by one thread; lanes of a node meet only in the [`Pool`].
 ///
 /// A node with several slots has their sequence spaces one behind the other, in the order of the
-/// slots: number `n` is sequence number `n mod 4096` of slot `n / 4096`. IDs rise with `n`, since the
-/// slot stands above the sequence in an ID.
+/// slots: number `n` is sequence number `n mod 4096` of slot `n / 4096`. IDs rise with `n`, since
+/// the slot stands above the sequence in an ID.
 #[derive(Debug)]
 pub struct Lane {
     layout: Layout,
@@ -167,9 +167,9 @@ impl Lane {
         Outcome::Done
     }
 
-    /// Takes the place of a lane of an earlier incarnation: goes on behind its last ID, and counts on
-    /// from what it has counted. Whoever is served by the one and then by the other sees IDs that
-    /// rise.
+    /// Takes the place of a lane of an earlier incarnation: goes on behind its last ID, and counts
+    /// on from what it has counted. Whoever is served by the one and then by the other sees IDs
+    /// that rise.
     pub fn succeed(&mut self, before: LaneEnd) {
         assert!(self.last.is_none() && self.tick == self.lo, "a lane that has not begun");
         self.lo = self.lo.max(before.tick);

@@ -66,8 +66,8 @@ pub enum RecordError {
 }
 
 impl Record {
-    /// Whether this record is one that `seen`, a record of the same slot, has followed: a store that
-    /// shows it now has gone back. Each write raises the term or, within a term, the bound.
+    /// Whether this record is one that `seen`, a record of the same slot, has followed: a store
+    /// that shows it now has gone back. Each write raises the term or, within a term, the bound.
     pub const fn is_before(&self, seen: &Self) -> bool {
         self.term <= seen.term && self.bound_ms < seen.bound_ms
     }

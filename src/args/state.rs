@@ -33,8 +33,8 @@ pub struct StateArgs {
 }
 
 /// The store that several nodes share. Its password and its token may also stand in the environment
-/// as `COREFLAKE_STORE_PASSWORD` and `COREFLAKE_STORE_TOKEN`; they have no flags, since everybody can
-/// see those.
+/// as `COREFLAKE_STORE_PASSWORD` and `COREFLAKE_STORE_TOKEN`; they have no flags, since everybody
+/// can see those.
 #[derive(Clone, Debug, Default, PartialEq, Args)]
 #[command(next_help_heading = "Shared store")]
 pub struct StoreArgs {

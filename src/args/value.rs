@@ -8,6 +8,8 @@ use clap::ValueEnum;
 use coreflake_engine::PoolShare;
 use ipnet::IpNet;
 
+use crate::timestamp;
+
 /// Whose datagrams are answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UdpAllow {
@@ -110,8 +112,7 @@ impl FromStr for Floor {
             // A smaller number counts seconds, most likely.
             return if unix_ms < 946_684_800_000 { Err(rule) } else { Ok(Self::At(unix_ms)) };
         }
-        let time = text.parse::<jiff::Timestamp>().map_err(|_| rule)?;
-        u64::try_from(time.as_millisecond()).map(Self::At).map_err(|_| rule)
+        timestamp::parse(text).map(Self::At).ok_or(rule)
     }
 }
 

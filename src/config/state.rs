@@ -25,8 +25,8 @@ pub struct StateConfig {
     pub allowed_filesystems: Vec<String>,
     /// How far ahead timestamps are reserved, in milliseconds.
     pub window_ms: u64,
-    /// The store of the record, if it is shared: then the directory holds what this node has seen of
-    /// it.
+    /// The store of the record, if it is shared: then the directory holds what this node has seen
+    /// of it.
     pub(crate) store: Option<StoreConfig>,
     /// Whether a clock far from the record's last write is accepted.
     pub accept_clock: bool,

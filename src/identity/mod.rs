@@ -41,8 +41,8 @@ pub(crate) trait WindowStore: Send + core::fmt::Debug {
     /// When the store cannot be used any more.
     fn look(&mut self, slot: u16) -> Result<Option<Record>, StoreError>;
 
-    /// Each `swap.to` in the place of its `swap.from`, if that is still the record to the byte: more
-    /// ticks for slots that this process has. All at once, where the store can.
+    /// Each `swap.to` in the place of its `swap.from`, if that is still the record to the byte:
+    /// more ticks for slots that this process has. All at once, where the store can.
     ///
     /// # Errors
     ///
@@ -91,3 +91,13 @@ pub(crate) enum Holder {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct StoreError(pub(crate) String);
+
+/// What a store that has gone back needs.
+pub(crate) fn went_back(slot: u16) -> StoreError {
+    StoreError(format!(
+        "the store went back: the record of slot {slot} is older than one that it had acknowledged, \
+         so it was restored from a backup or has lost writes. No record in it can be trusted. Raise \
+         all bounds beyond everything issued with `coreflake slots fence --floor now+W`, and start \
+         again"
+    ))
+}

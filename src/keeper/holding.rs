@@ -7,7 +7,7 @@ use coreflake_engine::{Gate, Incarnation, Keeper, Lane, SequencePlan, Swap, Wind
 use coreflake_protocol::{Layout, Slot};
 use tracing::{info, warn};
 
-use crate::identity::{StoreError, WindowStore};
+use crate::identity::{StoreError, WindowStore, went_back};
 
 /// One keeper a slot, and the gate in front of the lanes of all.
 #[derive(Debug)]
@@ -80,6 +80,11 @@ impl Holding {
     /// The keeper of a slot, if it is held.
     pub(super) fn keeper(&mut self, slot: u16) -> Option<&mut Keeper> {
         self.keepers.iter_mut().find(|keeper| keeper.held().slot == slot)
+    }
+
+    /// All records are looked at before anything else is done.
+    pub(super) fn doubt_all(&mut self) {
+        self.keepers.iter_mut().for_each(Keeper::doubt);
     }
 
     /// Extends what is to be extended, all at once, and looks at what is in doubt.
@@ -159,16 +164,6 @@ impl Holding {
             }
         }
     }
-}
-
-/// What a store that has gone back needs.
-pub(crate) fn went_back(slot: u16) -> StoreError {
-    StoreError(format!(
-        "the store went back: the record of slot {slot} is older than one that it had acknowledged, \
-         so it was restored from a backup or has lost writes. No record in it can be trusted. Raise \
-         all bounds beyond everything issued with `coreflake slots fence --floor now+W`, and start \
-         again"
-    ))
 }
 
 fn slot(layout: &Layout, number: u16) -> Slot {

@@ -1,5 +1,5 @@
-//! The thread that keeps slots: claims them, extends their windows, gives them back. It may wait for
-//! the store as long as it likes; nobody waits for it.
+//! The thread that keeps slots: claims them, extends their windows, gives them back. It may wait
+//! for the store as long as it likes; nobody waits for it.
 
 mod holding;
 mod seeker;
@@ -13,7 +13,6 @@ use coreflake_protocol::{Layout, Slot, StoreState};
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{error, info, warn};
 
-pub(crate) use self::holding::went_back;
 use self::holding::{Holding, Kept};
 pub(crate) use self::seeker::Wanted;
 use self::seeker::{Seeker, Sought};
@@ -41,6 +40,10 @@ pub(crate) struct KeeperThread {
     pub(crate) events: UnboundedSender<KeeperEvent>,
     /// All lanes, when they have ended; or nothing, when one is missing.
     pub(crate) stop: Receiver<Option<Vec<Lane>>>,
+    /// What is wrong with the store as a whole, when that has been told.
+    pub(crate) mistrusted: Option<StoreError>,
+    /// Whether a thread may still have a lane of an earlier incarnation.
+    pub(crate) mixed: bool,
 }
 
 /// What the rest of the server has to know.
@@ -84,7 +87,7 @@ impl KeeperThread {
                 } else if self.store.watch_interval().is_some_and(|every| watched.elapsed() > every)
                 {
                     watched = Instant::now();
-                    self.watch(held)?;
+                    self.watch(held);
                 }
                 continue;
             }
@@ -137,15 +140,29 @@ impl KeeperThread {
 
     /// Looks whether the records still are what they were left as. Who waits for the next
     /// extension loses a third of a window before a conflict is seen.
-    fn watch(&mut self, held: &mut Holding) -> Result<(), StoreError> {
-        let Some(seen) = self.survey()? else { return Ok(()) };
-        for Seen { slot, record, .. } in seen {
-            let Some(keeper) = held.keeper(slot) else { continue };
-            if &record? != keeper.held() {
-                keeper.doubt();
+    fn watch(&mut self, held: &mut Holding) {
+        match self.survey() {
+            Ok(None) => {}
+            Ok(Some(seen)) => {
+                self.mistrusted = None;
+                for Seen { slot, record, .. } in seen {
+                    if let Some(keeper) = held.keeper(slot)
+                        && record.as_ref() != Ok(keeper.held())
+                    {
+                        keeper.doubt();
+                    }
+                }
+            }
+            // Nobody can begin with this store. Who has a slot goes on, as long as its own records
+            // are to the byte what it has left.
+            Err(error) => {
+                held.doubt_all();
+                if self.mistrusted.as_ref() != Some(&error) {
+                    error!(%error, "the store is not as it should be");
+                    self.mistrusted = Some(error);
+                }
             }
         }
-        Ok(())
     }
 
     fn survey(&mut self) -> Result<Option<Vec<Seen>>, StoreError> {
@@ -174,6 +191,7 @@ impl KeeperThread {
             Some(Seat { lane, gate, slots })
         });
         let returned = self.hand_over(seats.collect());
+        self.mixed |= returned.is_none();
         if let Some(before) = holding.replace(held) {
             self.let_go(before, returned);
         }
@@ -213,7 +231,7 @@ impl KeeperThread {
     /// Gives the unused rest of the windows back at the end.
     fn release(&mut self, holding: Option<Holding>, lanes: Option<Vec<Lane>>) {
         let Some(held) = holding else { return };
-        match lanes {
+        match lanes.filter(|_| !self.mixed) {
             Some(lanes) => held.release(&mut *self.store, lanes, self.time.now_ms()),
             None => {
                 warn!("not all shards have ended well: the rest of the window is not given back");

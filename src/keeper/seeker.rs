@@ -166,6 +166,14 @@ impl Seeker {
         if !self.wanted.fixed {
             return Ok(());
         }
+        let end_ms = self.wanted.pool.first().map_or(u64::MAX, |key| key.end_ms);
+        let records = seen.iter().filter_map(|seen| seen.record.as_ref().ok());
+        if let Some(record) = records.into_iter().find(|record| record.bound_ms >= end_ms) {
+            return Err(StoreError(format!(
+                "slot {} is retired, its ticks are taken to the end of the layout: use another one",
+                record.slot
+            )));
+        }
         let won = |slot| self.won.iter().any(|claim| claim.to.slot == slot);
         let held = seen.iter().filter(|seen| !won(seen.slot)).find_map(|seen| match &seen.holder {
             Some(Holder::Other(host)) => Some((seen.slot, host)),

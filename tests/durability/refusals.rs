@@ -178,8 +178,8 @@ fn show_prints_what_is_there() {
     let shown = state.slots("list", &[]);
     let rows: Vec<Vec<_>> =
         shown.assert_code(0).stdout.lines().map(|row| row.split_whitespace().collect()).collect();
-    assert_eq!(rows[0], ["slot", "dc", "worker", "term", "bound", "written", "host"]);
-    assert_eq!(rows[1][..4], ["103", "3", "7", "2"], "{shown:?}");
+    assert_eq!(rows[0], ["slot", "dc", "worker", "state", "term", "bound", "age", "host"]);
+    assert_eq!(rows[1][..5], ["103", "3", "7", "free", "3"], "{shown:?}");
     fs::write(state.path().to_owned() + "/slot-0104.record", [0xa5; 8_192]).unwrap();
     let damaged = state.slots("list", &[]);
     assert!(damaged.assert_code(1).stdout.contains("slot-0104.record"), "{damaged:?}");

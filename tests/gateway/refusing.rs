@@ -46,7 +46,7 @@ fn rest_says_why_there_are_no_ids_and_when_to_ask_again() {
     let health = get(&server, "/api/v1/health");
     let body = health.json();
     assert_eq!((health.status, &body["status"]), (503, &json!("clock_regression")));
-    assert_eq!(body.as_object().unwrap().len(), 14, "in full: {body}");
+    assert_eq!(body.as_object().unwrap().len(), 15, "in full: {body}");
     // What needs no IDs is answered as ever.
     for target in ["live", "parse?id=1", "metrics", "openapi.json"] {
         assert_eq!(get(&server, &format!("/api/v1/{target}")).status, 200, "{target}");

@@ -116,6 +116,7 @@ fn health_tells_everything_ready_and_live_one_word() {
     let expected = [
         "status",
         "worker_id",
+        "worker_ids",
         "datacenter_id",
         "uptime_seconds",
         "ids_generated",
@@ -133,6 +134,7 @@ fn health_tells_everything_ready_and_live_one_word() {
     for (name, value) in [
         ("status", json!("healthy")),
         ("worker_id", json!(7)),
+        ("worker_ids", json!([7])),
         ("datacenter_id", json!(3)),
         ("ids_generated", json!(100)),
         ("clock_suspect", json!(false)),

@@ -1,9 +1,9 @@
 //! What this node has seen of a shared store, in its state directory.
 //!
-//! A store that loses acknowledged writes, or is restored from a backup, shows records that are older
-//! than what was there before, and nothing in the store itself can tell. Every node keeps the highest
-//! record it has seen of each slot, those of others too, and refuses a store that shows less. It is
-//! a second line: the promise does not rest on this file, which may be lost.
+//! A store that loses acknowledged writes, or is restored from a backup, shows records that are
+//! older than what was there before, and nothing in the store itself can tell. Every node keeps the
+//! highest record it has seen of each slot, those of others too, and refuses a store that shows
+//! less. It is a second line: the promise does not rest on this file, which may be lost.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};

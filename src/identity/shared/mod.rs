@@ -4,9 +4,9 @@
 //! Of a datacenter they keep three kinds of things:
 //!
 //! ```text
-//! PREFIX/datacenters/dc0/genesis             what the namespace is; made once
-//! PREFIX/datacenters/dc0/slots/worker5       the record of a slot; lives for ever
-//! PREFIX/datacenters/dc0/workers/worker5     the live marker: who has the slot; ends with a session
+//! PREFIX/datacenters/dc0/genesis           what the namespace is; made once
+//! PREFIX/datacenters/dc0/slots/worker5     the record of a slot; lives for ever
+//! PREFIX/datacenters/dc0/workers/worker5   the live marker: who has the slot; ends with a session
 //! ```
 //!
 //! A record never hangs on a session: when that ends, the bound must stay. A marker only says which

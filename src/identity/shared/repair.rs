@@ -97,8 +97,8 @@ impl Repair {
         }
     }
 
-    /// Raises the bound of a slot to `bound_ms`, if it is lower. With `adopt`, a record is made where
-    /// none is, or none that can be used.
+    /// Raises the bound of a slot to `bound_ms`, if it is lower. With `adopt`, a record is made
+    /// where none is, or none that can be used.
     ///
     /// # Errors
     ///

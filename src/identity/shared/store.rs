@@ -22,8 +22,7 @@ use crate::identity::shared::genesis::Genesis;
 use crate::identity::shared::high_water::HighWater;
 use crate::identity::shared::namespace::{Namespace, Shown};
 use crate::identity::shared::{Mark, Stored, Survey, Trouble, Write, Written};
-use crate::identity::{Holder, Seen, StoreError, WindowStore, host};
-use crate::keeper::went_back;
+use crate::identity::{Holder, Seen, StoreError, WindowStore, host, went_back};
 use crate::limits::STORE_TOLD_INTERVAL;
 
 /// A shared store, as the keeper's thread uses it.
@@ -33,7 +32,8 @@ pub(crate) struct SharedStore {
     backend: Arc<Backend>,
     namespace: Namespace,
     pool: Vec<SlotKey>,
-    /// What stands in the markers of this process.
+    /// The number of this process, and what stands in its markers.
+    holder: u128,
     marker: String,
     auto_init: bool,
     timeout: Duration,
@@ -79,6 +79,7 @@ impl SharedStore {
             backend,
             namespace: Namespace::new(config, layout, datacenter_id),
             pool,
+            holder,
             marker: format!("{} {holder:032x}", host::name()),
             auto_init: config.auto_init,
             timeout: settings.timeout,
@@ -188,30 +189,43 @@ impl SharedStore {
             };
             seen.push(Seen { slot: *slot, record, holder });
         }
-        self.mark_again(&survey)?;
+        for (slot, record) in &records {
+            if let Ok(record) = record {
+                self.settle(*slot, record, &survey)?;
+            }
+        }
         Ok(seen)
     }
 
-    /// Makes the markers again that went with a session that was lost, of slots that are still had.
-    fn mark_again(&mut self, survey: &Survey) -> Result<(), StoreError> {
-        for (slot, stored) in self.held.clone() {
-            let worker_id = self.namespace.worker_id(slot);
-            let shown = survey.records.get(&worker_id);
-            match survey.markers.get(&worker_id) {
-                Some(marker) if marker.mine => {}
-                Some(marker) => {
-                    error!(slot, by = marker.text, "another server says that it has this slot");
-                }
-                None if shown.is_some_and(|shown| shown.bytes == stored.bytes) => {
-                    let (to, mark) = (stored.bytes.clone(), Mark::Keep(self.marker.clone()));
-                    let write = Write { worker_id, from: shown.cloned(), to: to.clone(), mark };
-                    let result = self.wait(self.backend.write(&write));
-                    if self.outcome(slot, to, result)? == Outcome::Won {
-                        info!(slot, "the session was lost, and the slot marked anew");
-                    }
-                }
-                None => {}
+    /// Brings the marker of a slot and what this process knows of it together: they come apart when
+    /// a session is lost, when a claim arrives late, and when somebody else writes the record.
+    fn settle(&mut self, slot: u16, record: &Record, survey: &Survey) -> Result<(), StoreError> {
+        let worker_id = self.namespace.worker_id(slot);
+        let Some(shown) = survey.records.get(&worker_id) else { return Ok(()) };
+        let marker = survey.markers.get(&worker_id);
+        let held = self.held.get(&slot).map(|held| held.bytes == shown.bytes);
+        let mark = match (marker, held) {
+            // The session was lost, and the slot is still had.
+            (None, Some(true)) => Mark::Keep(self.marker.clone()),
+            (Some(marker), None) if marker.mine && record.holder == self.holder => {
+                self.held.insert(slot, shown.clone());
+                return Ok(());
             }
+            // The slot was lost: nobody could have it as long as it is marked.
+            (Some(marker), None) if marker.mine => Mark::Remove,
+            (Some(marker), Some(_)) if !marker.mine => {
+                error!(slot, by = marker.text, "another server says that it has this slot");
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
+        info!(slot, keep = matches!(mark, Mark::Keep(_)), "the mark of a slot is put right");
+        let (to, kept) = (shown.bytes.clone(), matches!(mark, Mark::Keep(_)));
+        let write = Write { worker_id, from: Some(shown.clone()), to: to.clone(), mark };
+        let result = self.wait(self.backend.write(&write));
+        self.outcome(slot, to, result)?;
+        if !kept {
+            self.held.remove(&slot);
         }
         Ok(())
     }

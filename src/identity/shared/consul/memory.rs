@@ -32,6 +32,7 @@ impl Memory {
     }
 
     /// See [`super::Consul::session`].
+    #[cfg(test)]
     pub(super) fn number(&self) -> u64 {
         self.number.load(Ordering::Acquire)
     }

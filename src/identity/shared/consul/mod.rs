@@ -161,6 +161,7 @@ impl Consul {
 
     /// Changes whenever this process's session has begun or ended, and with it its markers; 0 when
     /// there was none yet.
+    #[cfg(test)]
     pub(crate) fn session(&self) -> u64 {
         self.memory.number()
     }

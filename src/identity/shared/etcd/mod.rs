@@ -132,6 +132,7 @@ impl Etcd {
 
     /// 0 before the first session; then a number that changes whenever a session was lost. A marker
     /// made under another number is gone, or goes by itself.
+    #[cfg(test)]
     pub(crate) fn session(&self) -> u64 {
         self.session.number()
     }

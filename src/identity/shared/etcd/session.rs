@@ -52,6 +52,7 @@ impl Session {
 
     /// 0 before the first lease, 1 with it, one more whenever a lease is lost: whoever has made a
     /// marker under another number has it no more.
+    #[cfg(test)]
     pub(super) fn number(&self) -> u64 {
         self.state().number
     }

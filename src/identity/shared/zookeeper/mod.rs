@@ -166,6 +166,7 @@ impl ZooKeeper {
 
     /// A number that has changed whenever the session of this process was lost or replaced; 0
     /// before there was one.
+    #[cfg(test)]
     pub(crate) fn session(&self) -> u64 {
         self.sessions().number
     }
