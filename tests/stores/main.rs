@@ -14,7 +14,15 @@ mod ensemble;
 mod etcd;
 mod etcd_ensemble;
 mod harness;
+#[allow(dead_code)]
+#[path = "../durability/ledger.rs"]
+mod ledger;
+#[allow(dead_code)]
+#[path = "../durability/load.rs"]
+mod load;
 mod network;
+mod outage;
 mod proxy;
+mod setting;
 mod zookeeper;
 mod zookeeper_ensemble;
