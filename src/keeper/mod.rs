@@ -138,12 +138,20 @@ impl KeeperThread {
     /// Looks whether the records still are what they were left as. Who waits for the next
     /// extension loses a third of a window before a conflict is seen.
     fn watch(&mut self, held: &mut Holding) -> Result<(), StoreError> {
-        let Some(seen) = self.survey()? else { return Ok(()) };
+        let Some(seen) = self.survey()? else {
+            self.condition.set_store(StoreState::Doubtful);
+            return Ok(());
+        };
+        let mut as_left = true;
         for Seen { slot, record, .. } in seen {
             let Some(keeper) = held.keeper(slot) else { continue };
             if &record? != keeper.held() {
                 keeper.doubt();
+                as_left = false;
             }
+        }
+        if as_left {
+            self.condition.set_store(StoreState::Good);
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod answers;
 mod certificates;
 #[allow(dead_code, unused_imports)] // Shared with another binary, which uses the rest.
 #[path = "../integration/common/mod.rs"]
@@ -11,6 +12,7 @@ mod consul;
 mod curl;
 mod daemon;
 mod ensemble;
+mod ensembles;
 mod etcd;
 mod etcd_ensemble;
 mod harness;
@@ -23,6 +25,7 @@ mod load;
 mod network;
 mod outage;
 mod proxy;
+mod restored;
 mod setting;
 mod zookeeper;
 mod zookeeper_ensemble;
