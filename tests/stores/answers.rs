@@ -9,8 +9,7 @@ use crate::load::Load;
 use crate::proxy::Proxy;
 use crate::setting::{Kind, Setting, Watched, cycles};
 
-const ARGS: [&str; 6] =
-    ["--worker-mode", "dynamic", "--worker-pool", "0-9", "--window-ms", "1500"];
+const ARGS: [&str; 6] = ["--worker-mode", "dynamic", "--worker-pool", "0-9", "--window-ms", "1500"];
 
 /// `short` is how often, in the short version.
 fn a_write_without_an_answer_is_recognised(kind: Kind, short: u32) {

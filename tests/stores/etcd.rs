@@ -114,7 +114,8 @@ impl Etcd {
     pub(crate) fn forget(&mut self) {
         self.kill();
         self.layout.restores += 1;
-        self.layout.data = self.layout.scratch.path().join(format!("data-{}", self.layout.restores));
+        self.layout.data =
+            self.layout.scratch.path().join(format!("data-{}", self.layout.restores));
         self.restart();
     }
 

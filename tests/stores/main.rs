@@ -3,6 +3,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod access;
 mod answers;
 mod certificates;
 #[allow(dead_code, unused_imports)] // Shared with another binary, which uses the rest.
@@ -27,5 +28,7 @@ mod outage;
 mod proxy;
 mod restored;
 mod setting;
+mod settings;
+mod tampered;
 mod zookeeper;
 mod zookeeper_ensemble;

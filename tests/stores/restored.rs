@@ -1,39 +1,15 @@
 //! Stores that are restored from a backup, or lose everything: what they show then is not what was
 //! promised, and nobody may believe them.
 
-use coreflake_protocol::ErrorCode;
 use rustix::process::Signal;
 
-use crate::common::frames::generate;
-use crate::common::{Peer, Server, until};
+use crate::common::{Peer, Server};
 use crate::ledger::{Ledger, Taken, unix_ms};
-use crate::setting::{Kind, Setting, Watched, now_ms};
+use crate::setting::{Kind, Setting, Watched, genesis_key, now_ms, use_up};
 
 const ARGS: [&str; 4] = ["--worker-id", "3", "--window-ms", "2000"];
 
 const FENCE: [&str; 2] = ["went back", "coreflake slots fence --floor"];
-
-/// Takes IDs until the end of the window, and waits for the end of the server, which has to come by
-/// itself. Gives what was said.
-#[track_caller]
-fn use_up(server: Server, taken: &mut Taken) -> String {
-    let mut peer = Peer::connect(server.tcp);
-    // Between the end of the window and that of the server there may be refusals.
-    until("the end of the server", || {
-        peer.send(&generate(7, 100));
-        let reply = peer.try_reply();
-        match reply.as_ref().map(|reply| reply.error().and_then(|error| error.known_code())) {
-            None | Some(Some(ErrorCode::Draining)) => return Some(()),
-            Some(Some(code)) => assert_eq!(code, ErrorCode::WindowExhausted),
-            Some(None) => reply.unwrap().runs().into_iter().for_each(|run| taken.push(run)),
-        }
-        None
-    });
-    let ended = server.wait();
-    ended.assert_no_panic();
-    assert_eq!(ended.status.code(), Some(69), "{ended:#?}");
-    ended.log.join("\n")
-}
 
 #[track_caller]
 fn take(server: &Server, taken: &mut Taken) {
@@ -90,7 +66,7 @@ fn a_store_that_lost_everything_is_not_taken_for_a_new_one(kind: Kind) {
     let mut taken = Taken::default();
     let server = setting.serve("state", &auto);
     take(&server, &mut taken);
-    let genesis = setting.values().get(&crate::setting::genesis_key()).unwrap();
+    let genesis = setting.values().get(&genesis_key()).unwrap();
 
     setting.store.forget();
     let said = use_up(server, &mut taken);
@@ -100,7 +76,7 @@ fn a_store_that_lost_everything_is_not_taken_for_a_new_one(kind: Kind) {
     // Made anew it is another one.
     let (_, last_ms) = taken.span_ms().unwrap();
     setting.slots("init", &["--floor", &(last_ms + 500).to_string()]).assert_code(0);
-    let other = setting.values().get(&crate::setting::genesis_key()).unwrap();
+    let other = setting.values().get(&genesis_key()).unwrap();
     let id = |genesis: &[u8]| {
         let genesis: serde_json::Value = serde_json::from_slice(genesis).unwrap();
         genesis["id"].as_str().unwrap().to_owned()

@@ -1,5 +1,6 @@
 //! A store of any kind, the records of a datacenter in it, and servers that use them.
 
+mod ending;
 mod values;
 mod watched;
 
@@ -7,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+pub(crate) use self::ending::use_up;
 pub(crate) use self::values::{Values, genesis_key, marker_key, record_key};
 pub(crate) use self::watched::Watched;
 use crate::common::{Finished, Scratch, Server, coreflake, feed};
@@ -72,7 +74,11 @@ impl Kind {
     pub(crate) fn flags(self, addresses: &[SocketAddr]) -> Vec<String> {
         let scheme = if self == Self::ZooKeeper { "" } else { "http://" };
         let endpoints: Vec<_> = addresses.iter().map(|at| format!("{scheme}{at}")).collect();
-        ["--store", self.name(), "--store-endpoints", &endpoints.join(",")].map(str::to_owned).into()
+        self.flags_to(&endpoints.join(","))
+    }
+
+    fn flags_to(self, endpoints: &str) -> Vec<String> {
+        ["--store", self.name(), "--store-endpoints", endpoints].map(str::to_owned).into()
     }
 
     /// What a request contains that writes a record, and no other does: how its bytes begin.
@@ -105,6 +111,10 @@ impl Store {
 
     pub(crate) fn address(&self) -> SocketAddr {
         ask!(self, store => store.address())
+    }
+
+    pub(crate) fn endpoint(&self) -> String {
+        ask!(self, store => store.endpoint())
     }
 
     pub(crate) fn kill(&mut self) {
@@ -165,26 +175,24 @@ impl Setting {
 
     /// The command of a server with a state directory of this name, for every start the same.
     pub(crate) fn command(&self, state: &str, args: &[&str]) -> Command {
-        self.command_at(self.store.address(), state, args)
+        self.command_with(&self.kind.flags_to(&self.store.endpoint()), state, args)
     }
 
-    /// The same for a server that finds the store elsewhere.
-    pub(crate) fn command_at(&self, at: SocketAddr, state: &str, args: &[&str]) -> Command {
-        let (flags, state) = (self.kind.flags(&[at]), self.path(state));
-        let flags = flags.iter().map(String::as_str);
+    fn command_with(&self, flags: &[String], state: &str, args: &[&str]) -> Command {
+        let (flags, state) = (flags.iter().map(String::as_str), self.path(state));
         let all: Vec<_> = flags.chain(["--state-dir", state.to_str().unwrap()]).collect();
         Server::command(&[&all, args].concat())
     }
 
     #[track_caller]
     pub(crate) fn serve(&self, state: &str, args: &[&str]) -> Server {
-        self.serve_at(self.store.address(), state, args)
+        launch(self.command(state, args))
     }
 
+    /// A server that finds the store elsewhere.
     #[track_caller]
     pub(crate) fn serve_at(&self, at: SocketAddr, state: &str, args: &[&str]) -> Server {
-        let started = Server::launch(self.command_at(at, state, args));
-        started.unwrap_or_else(|ended| panic!("not ready: {ended:#?}"))
+        launch(self.command_with(&self.kind.flags(&[at]), state, args))
     }
 
     /// Starts a server that has to end by itself, since the configuration makes no sense, and to
@@ -208,7 +216,12 @@ impl Setting {
 
     /// Runs `coreflake slots COMMAND` on the store.
     pub(crate) fn slots(&self, command: &str, args: &[&str]) -> Finished {
-        let flags = self.kind.flags(&[self.store.address()]);
+        let flags = self.kind.flags_to(&self.store.endpoint());
         feed(coreflake().args(["slots", command]).args(flags).args(args), b"")
     }
+}
+
+#[track_caller]
+fn launch(command: Command) -> Server {
+    Server::launch(command).unwrap_or_else(|ended| panic!("not ready: {ended:#?}"))
 }

@@ -85,7 +85,11 @@ impl<'a> Values<'a> {
     pub(crate) fn put(&self, key: &str, bytes: &[u8]) {
         match self {
             Self::Etcd(etcd) => {
-                ask(etcd, "kv/put", &json!({ "key": encoded(key.as_bytes()), "value": encoded(bytes) }));
+                ask(
+                    etcd,
+                    "kv/put",
+                    &json!({ "key": encoded(key.as_bytes()), "value": encoded(bytes) }),
+                );
             }
             Self::Consul(consul) => put_file(consul, key, bytes, ""),
             Self::ZooKeeper(runtime, client) => {
@@ -107,10 +111,18 @@ impl<'a> Values<'a> {
             Self::Consul(consul) => {
                 consul.delete(&format!("/v1/kv{key}"));
             }
-            Self::ZooKeeper(runtime, client) => {
-                runtime.block_on(client.delete(key, None)).unwrap();
-            }
+            Self::ZooKeeper(runtime, client) => match runtime.block_on(client.delete(key, None)) {
+                Err(Error::NoNode) => {}
+                done => done.unwrap(),
+            },
         }
+    }
+
+    /// Makes a value anew, so that it hangs on nothing.
+    #[track_caller]
+    pub(crate) fn replace(&self, key: &str, bytes: &[u8]) {
+        self.delete(key);
+        self.put(key, bytes);
     }
 
     /// Makes a value again so that it ends with a session.

@@ -58,7 +58,8 @@ impl Watched for Server {
         let url = format!("http://{}/api/v1/metrics", self.http());
         let page = curl(&url, PATIENCE, &[]).expect("it answers").body;
         let of_name = |line: &&str| {
-            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ') || rest.starts_with('{'))
+            line.strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with(' ') || rest.starts_with('{'))
         };
         let lines: Vec<_> = page.lines().filter(of_name).collect();
         assert!(!lines.is_empty(), "no {name}: {page}");
