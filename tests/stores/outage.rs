@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
-use crate::common::{Server, pause};
+use crate::common::pause;
 use crate::ledger::{Ledger, Taken};
 use crate::load::Load;
 use crate::proxy::{Mode, Proxy};

