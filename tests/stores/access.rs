@@ -23,7 +23,11 @@ struct User {
 
 impl User {
     fn new(scratch: &Scratch, name: &str, password: &str) -> Self {
-        let file = scratch.file(password, 0o600, format!("{password}\n").as_bytes());
+        let file = scratch.file(
+            if password == RIGHT { "right" } else { "wrong" },
+            0o600,
+            format!("{password}\n").as_bytes(),
+        );
         let args = ["--store-username", name, "--store-password-file", &file].map(str::to_owned);
         Self { args }
     }
@@ -37,7 +41,6 @@ impl User {
 fn assert_hidden(finished: &Finished) {
     let said = format!("{}{}", finished.stdout, finished.stderr);
     for secret in [RIGHT, WRONG] {
-        // The name of the file is no secret, but nobody has asked for it either.
         assert!(!said.contains(secret), "{secret} is shown: {said}");
     }
 }
@@ -73,7 +76,7 @@ fn a_user_needs_the_right_password(setting: &Setting, wrong_words: &[&str], none
     Server::launch(command).unwrap_or_else(|ended| panic!("{ended:#?}")).stop();
     let file = right.args[3].clone();
     fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
-    setting.refuses("state", &right.args(), &["store-password-file", &file, "chmod 600"]);
+    setting.refuses("state", &right.args(), &["store-password-file", &file, "600 is expected"]);
 }
 
 #[test]
@@ -81,7 +84,7 @@ fn a_user_of_etcd_needs_the_right_password() {
     let etcd = Etcd::with_user("access", "generator", RIGHT);
     let setting = Setting::of(Kind::Etcd, Store::Etcd(etcd), "access");
     let wrong = ["store etcd", "authentication failed"];
-    a_user_needs_the_right_password(&setting, &wrong, &["store etcd", "--store-username"]);
+    a_user_needs_the_right_password(&setting, &wrong, &["store etcd", "user name is empty"]);
 }
 
 #[test]
@@ -118,7 +121,7 @@ fn consul_wants_a_token_that_allows_enough() {
     }
     serves(&setting, &right, &[&token]);
     fs::set_permissions(right[1], Permissions::from_mode(0o640)).unwrap();
-    setting.refuses("state", &right, &["store-token-file", right[1], "chmod 600"]);
+    setting.refuses("state", &right, &["store-token-file", right[1], "600 is expected"]);
 }
 
 fn text(path: &Path) -> &str {
@@ -165,7 +168,7 @@ fn only_certificates_of_the_authority_are_taken(
     let ca = [&["--store-ca-file", text(&garbage)], &right[2..]].concat();
     setting.refuses("state", &ca, &["certificate"]);
     fs::set_permissions(certificates.client_key(), Permissions::from_mode(0o644)).unwrap();
-    let said = setting.refuses("state", &right, &["store-key-file", "chmod 600"]);
+    let said = setting.refuses("state", &right, &["store-key-file", "600 is expected"]);
     assert!(!said.stderr.contains(key), "{said:?}");
 }
 

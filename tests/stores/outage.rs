@@ -29,13 +29,13 @@ fn a_killed_store_is_missed_only_when_the_window_is_over(kind: Kind) {
 
     let killed = Instant::now();
     setting.store.kill();
-    for server in [&mut long, &mut short] {
-        server.wait_for_log("the store does not answer");
-        server.wait_for_store("doubtful");
-    }
     short.wait_for_refusal();
     println!("{}: a window of 3 s ends {:?} after the kill", kind.name(), killed.elapsed());
     assert!(killed.elapsed() > Duration::from_secs(1), "two thirds of a window are left at least");
+    for server in [&mut short, &mut long] {
+        server.wait_for_log("the store does not answer");
+        server.wait_for_store("doubtful");
+    }
     assert_eq!(short.health()["status"], "window_exhausted");
     assert_eq!(long.health()["status"], "healthy");
     pause(AWAY.saturating_sub(killed.elapsed()));
