@@ -49,7 +49,7 @@ fn assert_hidden(finished: &Finished) {
 #[track_caller]
 fn serves(setting: &Setting, args: &[&str], secrets: &[&str]) {
     let mut command = setting.command("state", args);
-    command.args(WINDOW).env("RUST_LOG", "trace");
+    command.args(WINDOW).env("COREFLAKE_LOG", "trace");
     let server = Server::launch(command).unwrap_or_else(|ended| panic!("not ready: {ended:#?}"));
     Peer::connect(server.tcp).generate(10);
     server.signal(rustix::process::Signal::TERM);

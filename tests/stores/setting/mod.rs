@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::time::{ClockId, clock_gettime};
+
 pub(crate) use self::ending::use_up;
 pub(crate) use self::values::{Values, genesis_key, marker_key, record_key};
 pub(crate) use self::watched::Watched;
@@ -51,8 +53,8 @@ pub(crate) struct Setting {
 
 /// The wall clock, in milliseconds since the Unix epoch.
 pub(crate) fn now_ms() -> u64 {
-    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    u64::try_from(time.as_millis()).unwrap()
+    let time = clock_gettime(ClockId::Realtime);
+    u64::try_from(time.tv_sec).unwrap() * 1_000 + u64::try_from(time.tv_nsec).unwrap() / 1_000_000
 }
 
 /// How often something is repeated: as `COREFLAKE_CYCLES` says, else `short`.
