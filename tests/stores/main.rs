@@ -1,14 +1,16 @@
 //! Real etcd, ZooKeeper and Consul, each a test's own: started, killed, frozen, cut off and
 //! restored from a backup. Ensembles live in network namespaces, which need the administrator.
 //!
-//! And fleets of servers on them: how slots are claimed, lost, taken over and given back.
-//! `COREFLAKE_CYCLES` sets the number of lives that end with a kill (20).
+//! `COREFLAKE_CYCLES` sets how often what is repeated is repeated, `COREFLAKE_SEED` the seed of all
+//! that is random.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
 #[macro_use]
 mod shared;
 
+mod access;
+mod answers;
 mod certificates;
 #[allow(dead_code, unused_imports)] // Shared with another binary, which uses the rest.
 #[path = "../integration/common/mod.rs"]
@@ -17,6 +19,7 @@ mod consul;
 mod curl;
 mod daemon;
 mod ensemble;
+mod ensembles;
 mod etcd;
 mod etcd_ensemble;
 mod fixed;
@@ -35,10 +38,15 @@ mod lives;
 mod load;
 mod network;
 mod node;
+mod outage;
 mod proxy;
 mod release;
+mod restored;
+mod setting;
+mod settings;
 mod several;
 mod sips;
 mod slots;
+mod tampered;
 mod zookeeper;
 mod zookeeper_ensemble;
