@@ -32,6 +32,7 @@ bench: setup
 	$(CARGO) bench --locked
 	./scripts/measure.sh 10
 	./scripts/gateway.sh 5
+	./scripts/slots.sh 5
 
 soak: setup
 	./scripts/measure.sh 60

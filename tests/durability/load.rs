@@ -36,7 +36,11 @@ pub(crate) struct Load {
 impl Load {
     /// Four connections and one UDP socket.
     pub(crate) fn start(server: &Server, random: &mut Rng) -> Self {
-        let (tcp, udp) = (server.tcp, server.udp());
+        Self::on(server.tcp, server.udp(), random)
+    }
+
+    /// The same of a server at these addresses.
+    pub(crate) fn on(tcp: SocketAddr, udp: SocketAddr, random: &mut Rng) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let received = Arc::new(AtomicU64::new(0));
         let clients = (0..=CONNECTIONS).map(|number| {

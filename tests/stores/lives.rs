@@ -1,0 +1,55 @@
+//! Servers of a pool that are killed and started again at once. The figures are printed; what is
+//! asserted would hold on a machine that is several times as busy.
+
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use rustix::process::Signal;
+
+use crate::common::{Peer, pause};
+use crate::ledger::Ledger;
+use crate::load::Load;
+use crate::node::wait_until;
+use crate::shared::{Kind, Space};
+
+on_each_store!(kill_9_and_start_again);
+
+/// Lives that need no look whether a slot is free: there are more than that.
+const UNSEEN: u32 = 20;
+
+fn cycles() -> u32 {
+    std::env::var("COREFLAKE_CYCLES").map_or(20, |cycles| cycles.parse().unwrap())
+}
+
+fn kill_9_and_start_again(kind: Kind) {
+    let space = Space::new(kind, "lives");
+    let (mut random, mut ledger) = (Rng::new(), Ledger::default());
+    let state = space.state_dir();
+    let args = ["--worker-mode", "dynamic", "--window-ms", "3000", "--state-dir", &state];
+    let mut times = Vec::new();
+    for life in 0..cycles() {
+        if life >= UNSEEN {
+            wait_until(Duration::from_secs(60), "a free slot", || {
+                space.slots("list", &[]).stdout.contains(" free ").then_some(())
+            });
+        }
+        let begin = Instant::now();
+        let server = space.start(&args);
+        Peer::connect(server.tcp).generate(1).into_iter().for_each(drop);
+        times.push(begin.elapsed());
+        let load = Load::start(&server, &mut random);
+        pause(Duration::from_millis(random.u64(20..=200)));
+        server.signal(Signal::KILL);
+        let _ = server.wait();
+        ledger.add(load.end());
+    }
+    times.sort_unstable();
+    let (median, max) = (times[times.len() / 2], times[times.len() - 1]);
+    let (name, starts) = (kind.name(), times.len());
+    println!(
+        "FIGURE first ID after kill -9, {name}: median {median:.1?}, max {max:.1?} ({starts} \
+         starts), goal 0.5 s"
+    );
+    assert!(median < Duration::from_secs(3), "{median:?}");
+    ledger.judge().assert_unique(&format!("lives, {name}"));
+}
