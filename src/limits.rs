@@ -282,6 +282,11 @@ pub(crate) const STORE_SESSION_MS: RangeInclusive<u64> = 1_000..=600_000;
 /// How long one call to a shared store may take, in milliseconds.
 pub(crate) const STORE_TIMEOUT_MS: RangeInclusive<u64> = 50..=60_000;
 
+/// The limit of the pause after a store has failed; it doubles with each failure up to the other
+/// one, which a server that comes back within two seconds of its store can afford.
+pub(crate) const STORE_BACKOFF_MIN: Duration = Duration::from_millis(50);
+pub(crate) const STORE_BACKOFF_MAX: Duration = Duration::from_secs(1);
+
 /// How often a server whose store does not answer says so again.
 pub(crate) const STORE_TOLD_INTERVAL: Duration = Duration::from_secs(60);
 

@@ -24,7 +24,7 @@ pub fn run(args: &ServeArgs) -> ExitCode {
         Ok(config) => Some(&config.state),
         Err(error) => {
             problems.push(error.to_string());
-            error.state.as_ref()
+            error.state.as_deref()
         }
     };
     if let Some(Err(error)) =

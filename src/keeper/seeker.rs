@@ -85,7 +85,9 @@ impl Seeker {
         seen: &[Seen],
         now_ms: u64,
     ) -> Result<Sought, StoreError> {
-        sanity::check_release(now_ms).map_err(implausible)?;
+        if let Err(error) = sanity::check_release(now_ms) {
+            return Ok(self.wait(error.to_string(), None));
+        }
         self.recognise(seen);
         self.check_pool(seen)?;
         let others = seen.iter().filter(|seen| matches!(seen.holder, Some(Holder::Other(_))));
@@ -112,6 +114,16 @@ impl Seeker {
         }
         self.failures = self.failures.saturating_add(1);
         Ok(Sought::Wait(self.backoff()))
+    }
+
+    /// The slots that were claimed, or perhaps were.
+    pub(super) fn slots(&self) -> impl Iterator<Item = u16> + '_ {
+        self.won.iter().chain(&self.open).map(|claim| claim.to.slot)
+    }
+
+    /// Takes back claims that are of no use as they are.
+    pub(super) fn return_claims(&mut self, claims: Vec<Swap>) {
+        self.won.extend(claims);
     }
 
     /// Nobody can say how the slots are.
@@ -214,6 +226,8 @@ impl Seeker {
             let used_ms = used_ms.unwrap_or(record.written_ms);
             match sanity::check_slot(now_ms, record.created_ms, used_ms) {
                 Err(ImplausibleClock::LongAfterUse { .. }) if self.accept_clock => {}
+                // Made by a clock that was ahead; the others are as good as ever.
+                Err(ImplausibleClock::BeforeSlot { .. }) if !self.wanted.fixed => continue,
                 result => result.map_err(implausible)?,
             }
             match self.claimant.claim(record, now_ms, fastrand::u64(..)) {
@@ -230,9 +244,7 @@ impl Seeker {
     fn is_taken_or_retired(&self, record: &Record) -> bool {
         let of_slot = |claim: &Swap| claim.to.slot == record.slot;
         let key = self.wanted.pool.iter().find(|key| key.slot == record.slot);
-        key.is_none_or(|key| record.bound_ms >= key.end_ms)
-            || self.won.iter().any(of_slot)
-            || self.open.iter().any(of_slot)
+        key.is_none_or(|key| record.bound_ms >= key.end_ms) || self.won.iter().any(of_slot)
     }
 
     /// Takes some of the slots that have rested longest, at random: many nodes that start at the
