@@ -20,6 +20,7 @@ test: setup
 	CARGO="$(CARGO)" RUST_TEST_THREADS=$(TEST_THREADS) ./scripts/test.sh
 	$(LOOM_FLAGS) $(CARGO) test --locked -p coreflake-engine --test loom --profile testrelease
 	python3 protocol/vectors/make.py --check
+	./scripts/stores.sh
 	./scripts/readme.sh
 
 lint:

@@ -50,11 +50,11 @@ def blocks(page):
 
 def pattern(line):
     """What a line of output has to look like: numbers and random names may be others."""
-    line = re.sub(r"\b(?=[0-9a-f-]*[0-9])[0-9a-f-]{8,}\b", "\0", line)
+    line = re.sub(r"\b0x[0-9a-f]{8,}\b|\b(?=[0-9a-f-]*[0-9])[0-9a-f-]{8,}\b", "\0", line)
     line = re.sub(r"\bvm\b", "\1", line)
     parts = [re.escape(part) for part in re.split(r"\d+", line)]
     line = re.sub(r"(\\ )+", r"\\s+", r"\d+".join(parts))
-    line = line.replace("\0", r"[0-9a-f-]+").replace("\1", r"\S+")
+    line = line.replace("\0", r"[0-9a-fx-]+").replace("\1", r"\S+")
     return re.compile(line + r"\s*$")
 
 

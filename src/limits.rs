@@ -123,6 +123,10 @@ pub(crate) const CLAIM_CHOICES_MIN: usize = 4;
 /// How many claims of unknown outcome a node remembers.
 pub(crate) const CLAIM_DOUBTS_MAX: usize = 64;
 
+/// How long servers with a slot may say nothing before they are taken for dead, when the clock says
+/// that their windows are over: the default window is extended every 20 s.
+pub(crate) const PEER_SILENCE_MAX: Duration = Duration::from_secs(25);
+
 /// How often a node that waits for a slot says so again.
 pub(crate) const CLAIM_TOLD_INTERVAL: Duration = Duration::from_secs(60);
 

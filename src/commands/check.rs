@@ -27,8 +27,10 @@ pub fn run(args: &ServeArgs) -> ExitCode {
             error.state.as_deref()
         }
     };
+    // With a shared store no record lies there.
+    let local = state.filter(|state| state.store.is_none());
     if let Some(Err(error)) =
-        state.map(|state| directory::examine(&state.directory, &state.allowed_filesystems))
+        local.map(|state| directory::examine(&state.directory, &state.allowed_filesystems))
     {
         problems.push(error.to_string());
     }
