@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use crate::common::{Peer, pause};
 use crate::ledger::Ledger;
-use crate::load::Load;
+use crate::load::{Load, seed};
 use crate::node::wait_until;
 use crate::shared::{Kind, Space};
 
@@ -23,7 +23,7 @@ fn cycles() -> u32 {
 
 fn kill_9_and_start_again(kind: Kind) {
     let space = Space::new(kind, "lives");
-    let (mut random, mut ledger) = (Rng::new(), Ledger::default());
+    let (mut random, mut ledger) = (Rng::with_seed(seed("lives")), Ledger::default());
     let state = space.state_dir();
     let args = ["--worker-mode", "dynamic", "--window-ms", "3000", "--state-dir", &state];
     let mut times = Vec::new();

@@ -2,7 +2,8 @@
 //! restored from a backup. Ensembles live in network namespaces, which need the administrator.
 //!
 //! And fleets of servers on them: how slots are claimed, lost, taken over and given back.
-//! `COREFLAKE_CYCLES` sets the number of lives that end with a kill (20).
+//! `COREFLAKE_CYCLES` sets the number of lives that end with a kill (20), and
+//! `COREFLAKE_SEED` the seed of all that is random.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
