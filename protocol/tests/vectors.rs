@@ -225,6 +225,8 @@ fn info_fields(id: &str, info: &Info) -> Value {
         "sequence_bits": layout.sequence_bits(),
         "datacenter_id": info.datacenter_id,
         "worker_id": info.worker_ids.first(),
+        "more_workers": info.worker_ids.len().saturating_sub(1),
+        "more_worker_ids": info.worker_ids.get(1..).unwrap_or_default(),
         "epoch_ms": layout.epoch_ms().to_string(),
         "fingerprint": layout.fingerprint().to_string(),
         "count_max": info.count_max,

@@ -42,6 +42,8 @@ STORES = {"good": 0, "doubtful": 1, "broken": 2}
 EXAMPLE_ID = 1234567890123456789
 REQUEST_ID = 0x0102030405060708
 U16_MAX, U32_MAX, U64_MAX, ID_MAX = 2**16 - 1, 2**32 - 1, 2**64 - 1, 2**63 - 1
+# What stands for the worker ID of a server that has no slot.
+NO_WORKER = U16_MAX
 I64_MIN, I64_MAX = -(2**63), 2**63 - 1
 DATAGRAM_SIZE_MAX = 1200
 
@@ -58,6 +60,7 @@ DEFAULT_INFO = {
     "datagram_size_max": DATAGRAM_SIZE_MAX,
     "shards": 4,
     "lane": 2,
+    "more_worker_ids": [],
     "home_size": 240,
     "pool_size": 3072,
     "window_left_ms": 2750,
@@ -107,12 +110,16 @@ def parts(unix_ms, datacenter_id, worker_id, sequence):
     return struct.pack(">QHHI", unix_ms, datacenter_id, worker_id, sequence)
 
 
+def worker(f):
+    return NO_WORKER if f["worker_id"] is None else f["worker_id"]
+
+
 def health(state, code, f, *, clock=None, flags=None, store=None, reserved=bytes(5)):
     clock = CLOCKS[f["clock"]] if clock is None else clock
     flags = int(f["clock_suspect"]) if flags is None else flags
     store = STORES[f["store"]] if store is None else store
     return (
-        struct.pack(">BxHHH", state, code, f["datacenter_id"], f["worker_id"])
+        struct.pack(">BxHHH", state, code, f["datacenter_id"], worker(f))
         + struct.pack(">QQQ", f["uptime_seconds"], f["ids_generated"], f["window_left_ms"])
         + bytes([clock, flags, store])
         + reserved
@@ -127,16 +134,19 @@ def fingerprint(widths, epoch_ms):
     return value
 
 
-def info(f, *, mark=None):
+def info(f, *, mark=None, more_workers=None):
     widths = [f[name + "_bits"] for name in ("timestamp", "datacenter", "worker", "sequence")]
     mark = fingerprint(widths, f["epoch_ms"]) if mark is None else mark
+    more = f["more_worker_ids"]
+    more_workers = len(more) if more_workers is None else more_workers
     return (
         bytes(widths)
-        + struct.pack(">HHQQ", f["datacenter_id"], f["worker_id"], f["epoch_ms"], mark)
+        + struct.pack(">HHQQ", f["datacenter_id"], worker(f), f["epoch_ms"], mark)
         + struct.pack(">IIH", f["count_max"], f["request_size_max"], f["datagram_size_max"])
-        + struct.pack(">HHxxII", f["shards"], f["lane"], f["home_size"], f["pool_size"])
+        + struct.pack(">HHHII", f["shards"], f["lane"], more_workers, f["home_size"], f["pool_size"])
         + struct.pack(">QQ", f["window_left_ms"], f["lane_ids"])
         + struct.pack(">QQ", f["lane_waits"], f["lane_pool_claims"])
+        + struct.pack(f">{len(more)}H", *more)
     )
 
 
@@ -313,7 +323,7 @@ def good_replies():
         good(name, "response", "HEALTH", payload, tail=tail, canonical=not later, **fields)
 
     how("health_serving", "serving")
-    most = {key: U16_MAX for key in ("datacenter_id", "worker_id")}
+    most = {"datacenter_id": U16_MAX, "worker_id": NO_WORKER - 1}
     most |= {key: U64_MAX for key in ("uptime_seconds", "ids_generated", "window_left_ms")}
     most |= {key: U64_MAX for key in ("clock_steps", "clock_regressions")}
     how("health_highest", "serving", **most, clock_offset_us=I64_MAX)
@@ -322,6 +332,8 @@ def good_replies():
         if code_name != "DRAINING":
             how(f"health_refusing_{code_name.lower()}", "refusing", code_name, window_left_ms=0)
     how("health_draining", "draining", "DRAINING", ids_generated=77)
+    nothing = {"worker_id": None, "ids_generated": 0, "window_left_ms": 0}
+    how("health_without_a_slot", "refusing", "STARTING", **nothing)
     how("health_clock_unknown", "serving", clock="unknown", clock_offset_us=0)
     how("health_clock_alert", "serving", clock="alert", clock_offset_us=250_000)
     drifted = {"clock": "refusing", "clock_offset_us": -1_500_000}
@@ -338,7 +350,7 @@ def good_replies():
 
     def described(name, fields, tail=b""):
         mark = fingerprint([fields[key] for key in list(fields)[:4]], fields["epoch_ms"])
-        shown = {**fields, "fingerprint": mark}
+        shown = {**fields, "more_workers": len(fields["more_worker_ids"]), "fingerprint": mark}
         wide = {"epoch_ms", "fingerprint", "window_left_ms", "lane_ids", "lane_waits", "lane_pool_claims"}
         shown = {key: str(value) if key in wide else value for key, value in shown.items()}
         good(name, "response", "INFO", info(fields), tail=tail, **shown)
@@ -349,10 +361,20 @@ def good_replies():
     wide = {"timestamp_bits": 25, "datacenter_bits": 0, "worker_bits": 16, "sequence_bits": 22}
     described("info_shortest_time", {**DEFAULT_INFO, **wide, "epoch_ms": 0})
     most = {key: U32_MAX for key in ("count_max", "request_size_max", "home_size", "pool_size")}
-    most |= {key: U16_MAX for key in ("datacenter_id", "worker_id", "datagram_size_max", "shards", "lane")}
+    most |= {key: U16_MAX for key in ("datacenter_id", "datagram_size_max", "shards", "lane")}
+    most |= {"worker_id": NO_WORKER - 1}
     most |= {key: U64_MAX for key in ("window_left_ms", "lane_ids", "lane_waits", "lane_pool_claims")}
     described("info_highest", {**DEFAULT_INFO, **most})
     described("info_with_trailing_bytes", DEFAULT_INFO, tail=b"later")
+    several = {**DEFAULT_INFO, "worker_id": 4, "more_worker_ids": [5, 17, 31]}
+    several |= {"home_size": 960, "pool_size": 12_288}
+    described("info_four_workers", several)
+    described("info_four_workers_with_trailing_bytes", several, tail=b"\0\6later")
+    described("info_most_workers", {**several, "worker_id": 0, "more_worker_ids": list(range(1, 32))})
+    highest = list(range(NO_WORKER - 31, NO_WORKER))
+    described("info_most_and_highest_workers", {**several, "worker_id": highest[0] - 1, "more_worker_ids": highest})
+    nothing = {"worker_id": None, "window_left_ms": 0, "lane_ids": 0, "lane_waits": 0, "lane_pool_claims": 0}
+    described("info_without_a_slot", {**DEFAULT_INFO, **nothing})
 
     for op in ("PING", "AUTH"):
         transport = "tcp" if op == "AUTH" else "both"
@@ -406,6 +428,19 @@ def bad_replies():
     bad_reply("info_short", frame(0x84, info(DEFAULT_INFO)[:-1]))
     bad_reply("info_fingerprint_of_another", frame(0x84, info(DEFAULT_INFO, mark=1)))
     bad_reply("info_widths_of_64_bits", frame(0x84, info({**DEFAULT_INFO, "sequence_bits": 13})))
+
+    def workers(first, *more, count=None):
+        fields = {**DEFAULT_INFO, "worker_id": first, "more_worker_ids": list(more)}
+        return frame(0x84, info(fields, more_workers=count))
+
+    bad_reply("info_workers_beyond_the_payload", workers(4, 5, 6, count=3))
+    bad_reply("info_half_a_worker_beyond_the_payload", frame(0x84, workers(4, 5, 6)[16:-1]))
+    bad_reply("info_most_workers_beyond_the_payload", workers(4, count=U16_MAX))
+    bad_reply("info_too_many_workers", workers(0, *range(1, 33)))
+    bad_reply("info_workers_not_ascending", workers(4, 6, 5))
+    bad_reply("info_workers_twice", workers(4, 5, 5))
+    bad_reply("info_workers_not_above_the_first", workers(4, 4))
+    bad_reply("info_workers_behind_none", workers(None, 5))
     bad_reply("error_short", frame(0xFF, error(1, 0, b"")[:-1]))
     bad_reply("error_text_too_long", frame(0xFF, error(1, 0, b"x" * 161)))
     bad_reply("error_text_not_utf8", frame(0xFF, error(1, 0, b"\xff")))

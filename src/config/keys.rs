@@ -80,6 +80,8 @@ pub(super) const KEYS: &[Key] = &[
         value.text("an address such as 127.0.0.1:50051, or none,")
     }),
     key!("insecure", Some("insecure"), insecure, Value::truth),
+    key!("auth.token_file", Some("auth-token-file"), auth_token_file, Value::path),
+    key!("udp.allow", Some("udp-allow"), udp_allow, networks),
     key!("state_dir", Some("state-dir"), state.state_dir, Value::path),
     key!(
         "allow_state_filesystem",
@@ -127,8 +129,6 @@ pub(super) const KEYS: &[Key] = &[
             _ => None,
         })
     }),
-    key!("auth.token_file", Some("auth-token-file"), auth_token_file, Value::path),
-    key!("udp.allow", Some("udp-allow"), udp_allow, networks),
     key!("gateway.threads", Some("gateway-threads"), gateway_threads, |value: &Value| {
         value.number(&GATEWAY_THREADS)
     }),

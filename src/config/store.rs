@@ -3,11 +3,12 @@
 use core::time::Duration;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::args::{Endpoint, StoreArgs, StoreKind};
 use crate::auth::read_private;
 use crate::config::problem::Problem;
-use crate::identity::shared::{Credentials, Keys, Secret, StoreSettings, TlsSettings};
+use crate::identity::shared::{Backend, Credentials, Keys, Secret, StoreSettings, TlsSettings};
 use crate::limits::{STORE_ENDPOINTS_MAX, STORE_FILE_SIZE_MAX};
 
 const PREFIX: &str = "/id-generator";
@@ -85,6 +86,10 @@ impl StoreConfig {
             credentials,
             tls: TlsSettings { ca, identity: cert.zip(key) },
         };
+        // What only one of the stores cannot do with.
+        if let Err(error) = Backend::new(kind, Arc::new(settings.clone())) {
+            return Err(vec![Problem::of(&["store.kind"], error.to_string())]);
+        }
         Ok(Some(Self { kind, settings, auto_init: args.auto_init.unwrap_or(false) }))
     }
 }

@@ -142,15 +142,20 @@ impl KeeperThread {
     /// extension loses a third of a window before a conflict is seen.
     fn watch(&mut self, held: &mut Holding) {
         match self.survey() {
-            Ok(None) => {}
+            Ok(None) => self.condition.set_store(StoreState::Doubtful),
             Ok(Some(seen)) => {
                 self.mistrusted = None;
+                let mut as_left = true;
                 for Seen { slot, record, .. } in seen {
                     if let Some(keeper) = held.keeper(slot)
                         && record.as_ref() != Ok(keeper.held())
                     {
                         keeper.doubt();
+                        as_left = false;
                     }
+                }
+                if as_left {
+                    self.condition.set_store(StoreState::Good);
                 }
             }
             // Nobody can begin with this store. Who has a slot goes on, as long as its own records

@@ -270,10 +270,10 @@ impl Seeker {
         let Wanted { count, fixed, .. } = &self.wanted;
         let all = seen.len();
         if not_yet {
-            let which = if *fixed { "this slot ends" } else { "the free slots end" };
+            let which =
+                if *fixed { "window of this slot ends" } else { "windows of the free slots end" };
             return format!(
-                "the last window of {which} in the future: nothing is issued until the clock is \
-                 nearer"
+                "the last {which} in the future: nothing is issued until the clock is nearer"
             );
         }
         match (fixed, count) {

@@ -27,7 +27,7 @@ pub(crate) struct Consul {
     tls: Vec<String>,
     /// With which the test itself comes.
     token: Option<String>,
-    _scratch: Scratch,
+    scratch: Scratch,
 }
 
 impl Consul {
@@ -102,7 +102,7 @@ impl Consul {
         let line = line.iter().map(|word| (*word).to_owned()).collect();
         let daemon = Daemon::start(line, scratch.path().join("log"), None);
         let token = token.map(str::to_owned);
-        let mut consul = Self { daemon, address, tls: tls.to_vec(), token, _scratch: scratch };
+        let mut consul = Self { daemon, address, tls: tls.to_vec(), token, scratch };
         consul.wait();
         consul
     }
@@ -138,6 +138,19 @@ impl Consul {
         self.wait();
     }
 
+    /// Starts anew without its data.
+    #[track_caller]
+    pub(crate) fn forget(&mut self) {
+        self.kill();
+        std::fs::remove_dir_all(self.scratch.path().join("data")).unwrap();
+        self.restart();
+    }
+
+    /// A file for what is sent.
+    pub(crate) fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        self.scratch.file(name, 0o600, bytes).into()
+    }
+
     pub(crate) fn stop(&self) {
         self.daemon.stop();
     }
@@ -150,6 +163,11 @@ impl Consul {
     #[track_caller]
     pub(crate) fn get(&self, path: &str) -> String {
         self.ask("GET", path, &[])
+    }
+
+    #[track_caller]
+    pub(crate) fn delete(&self, path: &str) -> String {
+        self.ask("DELETE", path, &[])
     }
 
     #[track_caller]

@@ -109,6 +109,16 @@ impl Etcd {
         self.wait();
     }
 
+    /// Starts anew without its data.
+    #[track_caller]
+    pub(crate) fn forget(&mut self) {
+        self.kill();
+        self.layout.restores += 1;
+        self.layout.data =
+            self.layout.scratch.path().join(format!("data-{}", self.layout.restores));
+        self.restart();
+    }
+
     pub(crate) fn stop(&self) {
         self.daemon.stop();
     }

@@ -2,14 +2,17 @@
 //! restored from a backup. Ensembles live in network namespaces, which need the administrator.
 //!
 //! And fleets of servers on them: how slots are claimed, lost, taken over and given back.
-//! `COREFLAKE_CYCLES` sets the number of lives that end with a kill (20), and
-//! `COREFLAKE_SEED` the seed of all that is random.
+//!
+//! `COREFLAKE_CYCLES` sets how often what is repeated is repeated, `COREFLAKE_SEED` the seed of all
+//! that is random.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
 #[macro_use]
 mod shared;
 
+mod access;
+mod answers;
 mod certificates;
 #[allow(dead_code, unused_imports)] // Shared with another binary, which uses the rest.
 #[path = "../integration/common/mod.rs"]
@@ -18,6 +21,7 @@ mod consul;
 mod curl;
 mod daemon;
 mod ensemble;
+mod ensembles;
 mod etcd;
 mod etcd_ensemble;
 mod fixed;
@@ -36,10 +40,15 @@ mod lives;
 mod load;
 mod network;
 mod node;
+mod outage;
 mod proxy;
 mod release;
+mod restored;
+mod setting;
+mod settings;
 mod several;
 mod sips;
 mod slots;
+mod tampered;
 mod zookeeper;
 mod zookeeper_ensemble;

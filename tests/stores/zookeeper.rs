@@ -105,6 +105,15 @@ impl ZooKeeper {
         self.wait();
     }
 
+    /// Starts anew without its data.
+    #[track_caller]
+    pub(crate) fn forget(&mut self) {
+        self.kill();
+        fs::remove_dir_all(self.data()).unwrap();
+        fs::create_dir_all(self.data()).unwrap();
+        self.restart();
+    }
+
     pub(crate) fn stop(&self) {
         self.daemon.stop();
     }

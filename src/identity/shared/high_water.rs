@@ -104,6 +104,13 @@ impl HighWater {
         if self.marks == before { Ok(()) } else { self.save() }
     }
 
+    /// The same for a record that this process has written: whoever waits for the next look at the
+    /// store forgets it when the process is killed before.
+    pub(crate) fn note_own(&mut self, record: Record) -> io::Result<()> {
+        let genesis = self.marks.genesis.clone();
+        self.note(&genesis, &[record])
+    }
+
     fn save(&mut self) -> io::Result<()> {
         if let Some(directory) = self.path.parent() {
             fs::create_dir_all(directory)?;

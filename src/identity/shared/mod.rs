@@ -26,6 +26,7 @@ mod zookeeper;
 
 use std::collections::BTreeMap;
 
+pub(crate) use self::backend::Backend;
 pub(crate) use self::keys::Keys;
 pub(crate) use self::repair::Repair;
 pub use self::settings::Endpoint;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use coreflake_engine::record::{Host, Record};
+use coreflake_engine::record::{Host, Record, RecordError};
 use coreflake_protocol::Layout;
 
 use crate::config::StoreConfig;
@@ -120,11 +120,12 @@ impl Namespace {
                  it last with `coreflake slots adopt --worker-id {worker_id}`"
             )));
         }
-        let record = Record::decode(&stored.bytes).map_err(|error| {
-            StoreError(format!(
+        let record = Record::decode(&stored.bytes).map_err(|error| match error {
+            RecordError::Version(_) => StoreError(format!("{store}: {key}: {error}")),
+            _ => StoreError(format!(
                 "{store}: {key}: {error}; restore it, or begin anew behind everything issued with \
                  `coreflake slots adopt --worker-id {worker_id}`"
-            ))
+            )),
         })?;
         let expected = self.slots().find(|key| key.slot == slot);
         let check = expected.map_or(Ok(()), |key| key.check(&record));

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use coreflake_engine::record::Record;
+use coreflake_engine::record::{Record, RecordError};
 use coreflake_protocol::Layout;
 use tokio::runtime::{Builder, Runtime};
 
@@ -177,6 +177,11 @@ impl Repair {
                 })?;
                 Ok(record)
             }
+            // Another release knows what it means.
+            Err(error @ RecordError::Version(_)) => Err(StoreError(format!(
+                "the record of slot {}: {error}; it is not overwritten: delete it first",
+                key.slot
+            ))),
             Err(_) => Ok(self.namespace.first_record(key, now_ms, bound_ms, holder()?)),
         }
     }

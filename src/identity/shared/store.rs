@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -135,6 +136,10 @@ impl SharedStore {
     ) -> Result<Outcome, StoreError> {
         Ok(match self.noted(result)? {
             Some(Written::Done { version }) => {
+                if let Ok(record) = Record::decode(&to) {
+                    let result = self.high_water.note_own(record);
+                    self.warn_of_notes(result);
+                }
                 self.held.insert(slot, Stored { bytes: to, version, fleeting: false });
                 Outcome::Won
             }
@@ -168,11 +173,8 @@ impl SharedStore {
         if let Some(slot) = self.high_water.check(&genesis.id, &all)? {
             return Err(went_back(slot));
         }
-        if let Err(error) = self.high_water.note(&genesis.id, &all)
-            && !core::mem::replace(&mut self.noting_failed, true)
-        {
-            warn!(%error, "cannot note what was seen of the store: one that goes back is not noticed");
-        }
+        let result = self.high_water.note(&genesis.id, &all);
+        self.warn_of_notes(result);
         let mut seen = Vec::new();
         for SlotKey { slot, .. } in &self.pool {
             let worker_id = self.namespace.worker_id(*slot);
@@ -197,6 +199,22 @@ impl SharedStore {
         Ok(seen)
     }
 
+    /// A node that cannot note what it has seen of the store serves all the same.
+    fn warn_of_notes(&mut self, result: io::Result<()>) {
+        if let Err(error) = result
+            && !core::mem::replace(&mut self.noting_failed, true)
+        {
+            warn!(%error, "cannot note what was seen of the store: one that goes back is not noticed");
+        }
+    }
+
+    /// The record of a slot as it was last seen to be, if it was these bytes. A claim in doubt that
+    /// has arrived is one that only the last survey has shown.
+    fn last_seen(&self, slot: u16, bytes: &[u8]) -> Option<&Stored> {
+        let seen = [self.held.get(&slot), self.shown.get(&slot)];
+        seen.into_iter().flatten().find(|stored| stored.bytes == bytes)
+    }
+
     /// Brings the marker of a slot and what this process knows of it together: they come apart when
     /// a session is lost, when a claim arrives late, and when somebody else writes the record.
     fn settle(&mut self, slot: u16, record: &Record, survey: &Survey) -> Result<(), StoreError> {
@@ -213,7 +231,8 @@ impl SharedStore {
             }
             // The slot was lost: nobody could have it as long as it is marked.
             (Some(marker), None) if marker.mine => Mark::Remove,
-            (Some(marker), Some(_)) if !marker.mine => {
+            // One of a session of this process that has ended goes by itself.
+            (Some(marker), Some(_)) if !marker.mine && marker.text != self.marker => {
                 error!(slot, by = marker.text, "another server says that it has this slot");
                 return Ok(());
             }
@@ -286,12 +305,11 @@ impl WindowStore for SharedStore {
         let writes: Vec<_> = swaps
             .iter()
             .map(|swap| {
-                let from = self.held.get(&swap.to.slot)?;
+                let from = self.last_seen(swap.to.slot, &swap.from.encode())?.clone();
                 let to = swap.to.encode().to_vec();
                 let worker_id = self.namespace.worker_id(swap.to.slot);
                 let mark = Mark::Keep(self.marker.clone());
-                let same = from.bytes == swap.from.encode();
-                same.then(|| Write { worker_id, from: Some(from.clone()), to, mark })
+                Some(Write { worker_id, from: Some(from), to, mark })
             })
             .collect();
         let (backend, timeout) = (&self.backend, self.timeout);
@@ -311,7 +329,7 @@ impl WindowStore for SharedStore {
     }
 
     fn release(&mut self, swap: &Swap) -> Result<Outcome, StoreError> {
-        let from = self.held.get(&swap.to.slot).cloned();
+        let from = self.last_seen(swap.to.slot, &swap.from.encode()).cloned();
         let outcome = self.swap(swap, from, Mark::Remove);
         self.forget(swap.to.slot);
         outcome

@@ -57,7 +57,7 @@ impl Consul {
     pub(crate) fn new(settings: Arc<StoreSettings>) -> Result<Self, StoreError> {
         if !CONSUL_SESSION.contains(&settings.session) {
             return Err(StoreError(format!(
-                "store.session_ms: {} is not what Consul accepts: {} to {}",
+                "store-session-ms {} is not what Consul accepts: {} to {}",
                 settings.session.as_millis(),
                 CONSUL_SESSION.start().as_millis(),
                 CONSUL_SESSION.end().as_millis()

@@ -213,9 +213,11 @@ impl ZooKeeper {
         if let Some(link) = self.current() {
             // What is sent without a connection waits for one, past the end of the call: a store
             // that is away for long would be flooded when it is back.
-            if link.connected().await {
+            if let Ok(true) = timeout(self.settings.timeout / 2, link.connected()).await {
                 return Ok(link);
             }
+            // Ended; or away for so long that the crate waits ever longer before it tries again,
+            // as long as it was away. A new session is there as soon as the store is.
             self.lose(link.id());
         }
         let client = self.connect().await.map_err(|error| trouble(&self.addresses, &error))?;
