@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The long version of the tests of durability: soak.sh [LIVES] servers (1,000 unless said otherwise)
 # are killed with kill -9 under full load and started again on the same record, and no ID may come
-# twice; and as many on the slots of a pool, in each shared store. Everything random follows from COREFLAKE_SEED, which is printed: set it to repeat a run.
+# twice; and as many on the slots of a pool, in each shared store. Everything random follows from
+# COREFLAKE_SEED, which is printed: set it to repeat a run.
 # Needs root, for file systems on loop devices.
 set -euo pipefail
 cd "$(dirname "$0")/.."

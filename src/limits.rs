@@ -123,6 +123,10 @@ pub(crate) const CLAIM_CHOICES_MIN: usize = 4;
 /// How many claims of unknown outcome a node remembers.
 pub(crate) const CLAIM_DOUBTS_MAX: usize = 64;
 
+/// How long servers with a slot may say nothing before they are taken for dead, when the clock says
+/// that their windows are over: the default window is extended every 20 s.
+pub(crate) const PEER_SILENCE_MAX: Duration = Duration::from_secs(25);
+
 /// How often a node that waits for a slot says so again.
 pub(crate) const CLAIM_TOLD_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -281,6 +285,11 @@ pub(crate) const STORE_SESSION_MS: RangeInclusive<u64> = 1_000..=600_000;
 
 /// How long one call to a shared store may take, in milliseconds.
 pub(crate) const STORE_TIMEOUT_MS: RangeInclusive<u64> = 50..=60_000;
+
+/// The limit of the pause after a store has failed; it doubles with each failure up to the other
+/// one, which a server that comes back within two seconds of its store can afford.
+pub(crate) const STORE_BACKOFF_MIN: Duration = Duration::from_millis(50);
+pub(crate) const STORE_BACKOFF_MAX: Duration = Duration::from_secs(1);
 
 /// How often a server whose store does not answer says so again.
 pub(crate) const STORE_TOLD_INTERVAL: Duration = Duration::from_secs(60);

@@ -6,17 +6,20 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::LogFormat;
 
+/// What the client of ZooKeeper has to say: at a finer level it prints what a session could be taken
+/// over with.
+const ZOOKEEPER_LEVEL: &str = "zookeeper_client=warn";
+
 /// Which lines are logged, in the syntax of `tracing-subscriber`'s `EnvFilter`.
 const FILTER_VARIABLE: &str = "COREFLAKE_LOG";
 
-/// The same when it is not set. What that crate has to say of a session is told by ours.
-const FILTER: &str = "info,zookeeper_client=warn";
-
 /// Starts logging. Later calls in the same process change nothing.
 pub fn start(format: LogFormat) {
-    let builder = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into());
-    let told = std::env::var(FILTER_VARIABLE).ok().filter(|told| !told.is_empty());
-    let filter = builder.parse_lossy(told.as_deref().unwrap_or(FILTER));
+    let filter = EnvFilter::builder()
+        .with_default_directive(tracing::Level::INFO.into())
+        .with_env_var(FILTER_VARIABLE)
+        .from_env_lossy()
+        .add_directive(ZOOKEEPER_LEVEL.parse().expect("a directive"));
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)

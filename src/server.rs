@@ -210,6 +210,7 @@ impl Server {
             stop,
             mistrusted: None,
             mixed: false,
+            opened: false,
         };
         Ok(Self {
             seeds,

@@ -11,8 +11,8 @@ use crate::claim::Swap;
 use crate::record::Record;
 use crate::reserve;
 
-/// Writes whose outcome is open, at most. Each is followed by a look at the record before the next,
-/// so a longer list means a store that answers nothing sensible.
+/// Writes whose outcome is open that are remembered. Each is followed by a look at the record
+/// before the next; one that arrives after so many others is taken for somebody else's.
 const OPEN_MAX: usize = 16;
 
 /// The holder of one claim. Lost is for ever: who claims the slot again makes a new one.
@@ -111,12 +111,14 @@ impl Keeper {
         match outcome {
             Outcome::Won => self.adopt(swap.to),
             // Even a loss may be our own write, sent twice on the way.
-            Outcome::Lost | Outcome::Unknown if self.open.len() < OPEN_MAX => {
+            Outcome::Lost | Outcome::Unknown => {
+                if self.open.len() == OPEN_MAX {
+                    self.open.remove(0);
+                }
                 self.open.push(swap.to);
                 self.state = State::Doubting;
                 Verdict::Nothing
             }
-            Outcome::Lost | Outcome::Unknown => self.give_up(),
         }
     }
 

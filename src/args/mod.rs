@@ -13,7 +13,7 @@ pub use self::serve::ServeArgs;
 pub use self::state::{StateArgs, StoreArgs, StoreKind};
 pub use self::value::{Floor, Listener, LogFormat, UdpAllow, WorkerMode, WorkerPool};
 pub(crate) use self::value::{POOL_SHARE_RULE, network, pool_share};
-pub use crate::identity::shared::Endpoint;
+pub use crate::identity::shared::{Endpoint, GivenEndpoint};
 use crate::limits::WINDOW_MS;
 
 /// A distributed unique-ID service: 64-bit, time-ordered IDs without coordination.
@@ -124,7 +124,8 @@ pub struct SlotArgs {
     #[command(flatten)]
     pub records: RecordsArgs,
 
-    /// Milliseconds that the server which last had the slot reserved ahead [default: as for serve]
+    /// Milliseconds that the server which last had the slot reserved ahead [default: as for serve;
+    /// if the record of a shared store is lost, the most that is allowed]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(WINDOW_MS))]
     pub window_ms: Option<u64>,
 }

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use crate::args::serve::first;
 use crate::identity::filesystem::unfit_names;
-use crate::identity::shared::Endpoint;
+use crate::identity::shared::GivenEndpoint;
 use crate::limits::{STORE_SESSION_MS, STORE_TIMEOUT_MS};
 
 /// Where records live, and the namespace they are of.
@@ -49,7 +49,7 @@ pub struct StoreArgs {
         value_delimiter = ',',
         env = "COREFLAKE_STORE_ENDPOINTS"
     )]
-    pub endpoints: Option<Vec<Endpoint>>,
+    pub endpoints: Option<Vec<GivenEndpoint>>,
 
     /// The folder below which everything lies [default: /id-generator]
     #[arg(long = "store-prefix", value_name = "PATH", env = "COREFLAKE_STORE_PREFIX")]

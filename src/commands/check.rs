@@ -24,7 +24,7 @@ pub fn run(args: &ServeArgs) -> ExitCode {
         Ok(config) => Some(&config.state),
         Err(error) => {
             problems.push(error.to_string());
-            error.state.as_ref()
+            error.state.as_deref()
         }
     };
     // With a shared store no record lies there.

@@ -16,7 +16,7 @@ use crate::identity::{Seen, StoreError};
 #[derive(Debug)]
 pub(crate) enum Records {
     Local { directory: PathBuf, allowed: Vec<String>, layout: Layout },
-    Shared(Repair),
+    Shared(Box<Repair>),
 }
 
 impl Records {
@@ -26,12 +26,18 @@ impl Records {
         datacenter_id: u16,
     ) -> Result<Self, StoreError> {
         match state.store {
-            Some(store) => Repair::new(&store, layout, datacenter_id).map(Self::Shared),
+            Some(store) => Repair::new(&store, layout, datacenter_id)
+                .map(|repair| Self::Shared(Box::new(repair))),
             None => {
                 let (directory, allowed) = (state.directory, state.allowed_filesystems);
                 Ok(Self::Local { directory, allowed, layout })
             }
         }
+    }
+
+    /// Whether what was last asked has failed because the store does not answer.
+    pub(crate) fn is_away(&self) -> bool {
+        matches!(self, Self::Shared(repair) if repair.is_away())
     }
 
     /// The slots that have a record, ascending.
@@ -61,18 +67,20 @@ impl Records {
         }
     }
 
-    /// Takes over a record whatever has become of it, with a bound of at least `bound_ms`.
+    /// Takes over a record whatever has become of it, with a bound of at least `bound_ms`; and of
+    /// at least `unknown_ms` if a shared store does not know any more what was reserved.
     pub(crate) fn adopt(
         &self,
         key: SlotKey,
         now_ms: u64,
         bound_ms: u64,
+        unknown_ms: u64,
     ) -> Result<Record, StoreError> {
         match self {
             Self::Local { directory, allowed, .. } => {
                 RecordFile::adopt(&Directory::open(directory, allowed)?, key, now_ms, bound_ms)
             }
-            Self::Shared(repair) => repair.raise(key, now_ms, bound_ms, true),
+            Self::Shared(repair) => repair.raise(key, now_ms, bound_ms, Some(unknown_ms)),
         }
     }
 
@@ -94,7 +102,7 @@ impl Records {
             let (datacenter_id, worker_id) = layout.slot_parts(seen.slot);
             let slot = layout.slot(datacenter_id.into(), worker_id.into());
             let slot = slot.map_err(|error| StoreError(error.to_string()))?;
-            self.adopt(SlotKey::new(layout, slot), now_ms, bound_ms)
+            self.adopt(SlotKey::new(layout, slot), now_ms, bound_ms, bound_ms)
         };
         Ok(self.list()?.into_iter().map(|seen| (seen.slot, raise(seen))).collect())
     }

@@ -16,6 +16,7 @@ use crate::commands::slot_table;
 use crate::config::{Config, StateConfig, layout};
 use crate::identity::StoreError;
 use crate::identity::file::SlotKey;
+use crate::limits::WINDOW_MS;
 use crate::{exit, logging};
 
 /// What has gone wrong, and the exit code that says so.
@@ -79,6 +80,12 @@ impl Place {
             .map_err(|error| usage(error.to_string()))
     }
 
+    /// What a store has refused, or that it is not there.
+    fn failed(&self, error: &StoreError) -> Failure {
+        let code = if self.records.is_away() { exit::UNAVAILABLE } else { exit::CHECK_FAILED };
+        (code, error.to_string())
+    }
+
     /// A bound that a wrong clock has raised stays.
     fn check_clock(&self) -> Result<(), Failure> {
         sanity::check_release(self.now_ms).map_err(|error| (exit::CHECK_FAILED, error.to_string()))
@@ -87,7 +94,7 @@ impl Place {
 
 fn list(args: &RecordsArgs) -> Result<Output, Failure> {
     let place = Place::open(args, None)?;
-    let seen = place.records.list().map_err(failed)?;
+    let seen = place.records.list().map_err(|error| place.failed(&error))?;
     let rows = seen.iter().map(|seen| slot_table::row(&place.layout, place.now_ms, seen));
     let text = [slot_table::HEADER.to_owned()].into_iter().chain(rows).collect::<Vec<_>>();
     Ok(Output { text: text.join("\n"), damaged: seen.iter().any(|seen| seen.record.is_err()) })
@@ -96,10 +103,11 @@ fn list(args: &RecordsArgs) -> Result<Output, Failure> {
 fn show(args: &SlotArgs) -> Result<Output, Failure> {
     let place = Place::open(&args.records, args.worker_id)?;
     let slot = place.layout.slot_number(place.slot()?);
-    let seen = place.records.list().map_err(failed)?;
+    let seen = place.records.list().map_err(|error| place.failed(&error))?;
     let seen = seen.iter().find(|seen| seen.slot == slot);
     let seen = seen.ok_or_else(|| (exit::CHECK_FAILED, format!("slot {slot} has no record")))?;
-    let text = slot_table::object(&place.layout, place.now_ms, seen).map_err(failed)?;
+    let text = slot_table::object(&place.layout, place.now_ms, seen);
+    let text = text.map_err(|error| (exit::CHECK_FAILED, error))?;
     Ok(Output { text, damaged: false })
 }
 
@@ -107,7 +115,8 @@ fn init(args: &FloorArgs) -> Result<Output, Failure> {
     let place = Place::open(&args.records, None)?;
     place.check_clock()?;
     let bound_ms = args.floor.map_or(place.now_ms, |floor| floor.unix_ms(place.now_ms));
-    let made = place.records.init(place.now_ms, bound_ms.max(place.now_ms)).map_err(failed)?;
+    let made = place.records.init(place.now_ms, bound_ms.max(place.now_ms));
+    let made = made.map_err(|error| place.failed(&error))?;
     let datacenter_id = place.datacenter_id;
     Ok(Output { text: format!("datacenter {datacenter_id}: {made} records made"), damaged: false })
 }
@@ -120,7 +129,11 @@ fn repair(args: &SlotArgs, retire: bool) -> Result<Output, Failure> {
     let window_ms = args.window_ms.unwrap_or(place.window_ms);
     let behind_ms = place.now_ms.saturating_add(window_ms);
     let bound_ms = if retire { key.end_ms } else { behind_ms };
-    let record = place.records.adopt(key, place.now_ms, bound_ms).map_err(failed)?;
+    // Nobody knows how far ahead the last server had reserved, unless it is said.
+    let unknown_ms = place.now_ms.saturating_add(args.window_ms.unwrap_or(*WINDOW_MS.end()));
+    let unknown_ms = unknown_ms.max(bound_ms);
+    let adopted = place.records.adopt(key, place.now_ms, bound_ms, unknown_ms);
+    let record = adopted.map_err(|error| place.failed(&error))?;
     Ok(rows(&place, [(record.slot, Ok(record))]))
 }
 
@@ -136,7 +149,7 @@ fn fence(args: &FloorArgs) -> Result<Output, Failure> {
         let text = "--floor lies behind the end of the layout: every slot would be retired";
         return Err((exit::USAGE, text.to_owned()));
     }
-    let before = place.records.list().map_err(failed)?;
+    let before = place.records.list().map_err(|error| place.failed(&error))?;
     let lower = |seen: &crate::identity::Seen| {
         seen.record.as_ref().is_ok_and(|record| record.bound_ms < bound_ms)
     };
@@ -144,7 +157,8 @@ fn fence(args: &FloorArgs) -> Result<Output, Failure> {
         let text = "no bound is below --floor, and a bound is never lowered: nothing was done";
         return Err((exit::CHECK_FAILED, text.to_owned()));
     }
-    let fenced = place.records.fence(place.now_ms, bound_ms).map_err(failed)?;
+    let fenced = place.records.fence(place.now_ms, bound_ms);
+    let fenced = fenced.map_err(|error| place.failed(&error))?;
     Ok(rows(&place, fenced))
 }
 
@@ -177,9 +191,4 @@ fn print(output: &Output) -> ExitCode {
         _ if output.damaged => ExitCode::from(exit::CHECK_FAILED),
         _ => ExitCode::SUCCESS,
     }
-}
-
-#[allow(clippy::needless_pass_by_value)] // For `map_err`.
-fn failed(error: impl ToString) -> Failure {
-    (exit::CHECK_FAILED, error.to_string())
 }

@@ -3,7 +3,7 @@
 use core::net::{Ipv4Addr, SocketAddrV4};
 use std::net::SocketAddr;
 
-use crate::args::{Listener, ServeArgs, WorkerMode};
+use crate::args::{Listener, ServeArgs, StoreKind, WorkerMode};
 use crate::config::problem::Problem;
 
 const LISTEN: SocketAddr = local(4_096);
@@ -47,9 +47,12 @@ impl Listeners {
         let others = format!("{} can be reached from other hosts", reachable.join(", "));
         let has_tokens = args.auth_token_file.is_some();
         if !reachable.is_empty() {
-            // Who takes a free slot has named none and is unique all the same.
+            // Who takes a free slot of a store that all share has named none and is unique all the
+            // same. The files of one machine say nothing about others: there the pool is named.
             let dynamic = args.worker_mode == Some(WorkerMode::Dynamic);
-            let worker_id = args.worker_id.or(dynamic.then_some(0));
+            let shared = args.state.store.kind.is_some_and(|kind| kind != StoreKind::File);
+            let found = dynamic && (shared || args.worker_pool.is_some());
+            let worker_id = if found { Some(0) } else { args.worker_id };
             let identity = [("datacenter_id", args.datacenter_id), ("worker_id", worker_id)];
             let missing = identity.into_iter().filter(|(_, number)| number.is_none());
             let missing: Vec<_> = missing.map(|(name, _)| name).collect();
@@ -58,7 +61,8 @@ impl Listeners {
                     &missing,
                     format!(
                         "{others}: name the slot with --datacenter-id and --worker-id, which must \
-                         be unique among all servers"
+                         be unique among all servers; or take a free one with --worker-mode dynamic \
+                         from a shared store, or from a --worker-pool that only this machine has"
                     ),
                 ));
             }

@@ -97,7 +97,7 @@ impl Config {
         let mut problems = file.problems.clone();
         let ConfigError { problems: found, state } = match result {
             Ok(config) if problems.is_empty() => return Ok(config),
-            Ok(config) => ConfigError { problems: Vec::new(), state: Some(config.state) },
+            Ok(config) => ConfigError { problems: Vec::new(), state: Some(Box::new(config.state)) },
             Err(error) => error,
         };
         // What is wrong in the file is missing in what was checked: that is told already.
@@ -201,7 +201,7 @@ impl Config {
                     log_format: args.log_format.unwrap_or(LogFormat::Text),
                 })
             }
-            (_, _, _, _, state) => Err(ConfigError { problems, state }),
+            (_, _, _, _, state) => Err(ConfigError { problems, state: state.map(Box::new) }),
         }
     }
 }

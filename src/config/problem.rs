@@ -25,7 +25,7 @@ impl Problem {
 pub struct ConfigError {
     pub(super) problems: Vec<Problem>,
     /// Where the record would live, if that is known in spite of them.
-    pub(crate) state: Option<StateConfig>,
+    pub(crate) state: Option<Box<StateConfig>>,
 }
 
 impl From<Problem> for ConfigError {

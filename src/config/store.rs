@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::args::{Endpoint, StoreArgs, StoreKind};
+use crate::args::{Endpoint, GivenEndpoint, StoreArgs, StoreKind};
 use crate::auth::read_private;
 use crate::config::problem::Problem;
 use crate::identity::shared::{Backend, Credentials, Keys, Secret, StoreSettings, TlsSettings};
@@ -38,14 +38,41 @@ impl StoreConfig {
     ) -> Result<Option<Self>, Vec<Problem>> {
         let mut problems = Vec::new();
         let kind = args.kind.unwrap_or(StoreKind::File);
-        let endpoints = args.endpoints.clone().unwrap_or_default();
-        if kind == StoreKind::File {
-            let rule = "store-endpoints: a store is reached there; say which one with --store etcd, \
-                        zookeeper or consul";
-            let problem = || vec![Problem::of(&["store.endpoints", "store.kind"], rule.to_owned())];
-            return if endpoints.is_empty() { Ok(None) } else { Err(problem()) };
+        let mut endpoints = Vec::new();
+        for GivenEndpoint(given) in args.endpoints.iter().flatten() {
+            match given {
+                Ok(endpoint) => endpoints.push(endpoint.clone()),
+                Err(text) => problems
+                    .push(Problem::of(&["store.endpoints"], format!("store-endpoints: {text}"))),
+            }
         }
-        problems.extend(endpoint_problem(kind, &endpoints));
+        if kind == StoreKind::File {
+            let given = [
+                ("store.endpoints", args.endpoints.is_some()),
+                ("store.prefix", args.prefix.is_some()),
+                ("store.auto_init", args.auto_init.is_some()),
+                ("store.session_ms", args.session_ms.is_some()),
+                ("store.timeout_ms", args.timeout_ms.is_some()),
+                ("store.username", args.username.is_some()),
+                ("store.password_file", args.password_file.is_some()),
+                ("store.token_file", args.token_file.is_some()),
+                ("store.ca_file", args.ca_file.is_some()),
+                ("store.cert_file", args.cert_file.is_some()),
+                ("store.key_file", args.key_file.is_some()),
+            ];
+            let given: Vec<_> =
+                given.into_iter().filter(|(_, is)| *is).map(|(key, _)| key).collect();
+            let Some(first) = given.first() else { return Ok(None) };
+            let text = format!(
+                "{}: that is for a shared store; say which one with --store etcd, zookeeper or consul",
+                first.replace(['.', '_'], "-")
+            );
+            let keys: Vec<_> = given.into_iter().chain(["store.kind"]).collect();
+            return Err(vec![Problem::of(&keys, text)]);
+        }
+        if problems.is_empty() {
+            problems.extend(endpoint_problem(kind, &endpoints));
+        }
         let prefix = args.prefix.as_deref().unwrap_or(PREFIX);
         problems.extend(prefix_problem(prefix));
         let timeout_ms = args.timeout_ms.unwrap_or_else(|| TIMEOUT_MS.min(window_ms / 3));

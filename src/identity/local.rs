@@ -83,7 +83,7 @@ impl LocalStore {
 }
 
 impl WindowStore for LocalStore {
-    fn survey(&mut self) -> Result<Option<Vec<Seen>>, StoreError> {
+    fn survey(&mut self, _mine: &[u16]) -> Result<Option<Vec<Seen>>, StoreError> {
         let mut seen = self.lock()?;
         for (slot, record) in &self.held {
             seen.push(Seen { slot: *slot, record: Ok(record.look()?), holder: None });
@@ -95,8 +95,8 @@ impl WindowStore for LocalStore {
         self.held(swap.to.slot)?.swap(swap)
     }
 
-    fn look(&mut self, slot: u16) -> Result<Option<Record>, StoreError> {
-        self.held(slot)?.look().map(Some)
+    fn look(&mut self, slots: &[u16]) -> Vec<Result<Option<Record>, StoreError>> {
+        slots.iter().map(|slot| self.held(*slot)?.look().map(Some)).collect()
     }
 
     fn extend(&mut self, swaps: &[Swap]) -> Vec<Result<Outcome, StoreError>> {

@@ -20,11 +20,12 @@ use coreflake_engine::record::Record;
 /// Calls may block for as long as the store takes: they are made from the keeper's thread only.
 pub(crate) trait WindowStore: Send + core::fmt::Debug {
     /// How the slots are that this node may have. `Ok(None)` when nobody can say at the moment.
+    /// `mine` are the slots that this process has, or may have: no others are marked as its own.
     ///
     /// # Errors
     ///
     /// When the store cannot be used at all.
-    fn survey(&mut self) -> Result<Option<Vec<Seen>>, StoreError>;
+    fn survey(&mut self, mine: &[u16]) -> Result<Option<Vec<Seen>>, StoreError>;
 
     /// Puts `swap.to` in the place of `swap.from`, if that is still the record to the byte and
     /// nobody has the slot; from then on this process has it, as everybody can see.
@@ -34,12 +35,12 @@ pub(crate) trait WindowStore: Send + core::fmt::Debug {
     /// When the store cannot be used any more.
     fn claim(&mut self, swap: &Swap) -> Result<Outcome, StoreError>;
 
-    /// The record of a slot as it is durable now. `Ok(None)` when nobody can say at the moment.
+    /// The records of slots as they are durable now. `Ok(None)` when nobody can say at the moment.
     ///
     /// # Errors
     ///
     /// When the store cannot be used any more.
-    fn look(&mut self, slot: u16) -> Result<Option<Record>, StoreError>;
+    fn look(&mut self, slots: &[u16]) -> Vec<Result<Option<Record>, StoreError>>;
 
     /// Each `swap.to` in the place of its `swap.from`, if that is still the record to the byte:
     /// more ticks for slots that this process has. All at once, where the store can.

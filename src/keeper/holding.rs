@@ -32,15 +32,17 @@ pub(super) enum Kept {
 }
 
 impl Holding {
-    /// Makes lanes for slots that were claimed. `None` when the windows have no tick in common.
+    /// Makes lanes for slots that were claimed. Gives the claims back when their windows have no
+    /// tick in common.
     pub(super) fn begin(
         layout: Layout,
         plan: &SequencePlan,
         mut claims: Vec<Swap>,
         ahead_ms: u64,
-    ) -> Option<(Self, Vec<Lane>)> {
+    ) -> Result<(Self, Vec<Lane>), Vec<Swap>> {
         claims.sort_by_key(|claim| claim.to.slot);
-        let window = Window::common(claims.iter().map(|claim| claim.won(&layout)).collect())?;
+        let windows = claims.iter().map(|claim| claim.won(&layout)).collect();
+        let Some(window) = Window::common(windows) else { return Err(claims) };
         let slots: Vec<_> = claims.iter().map(|claim| slot(&layout, claim.to.slot)).collect();
         let Incarnation { lanes, gate } = Incarnation::begin(layout, &slots, plan, window.lo());
         gate.open(window);
@@ -54,12 +56,17 @@ impl Holding {
             );
             Keeper::new(layout, claim, ahead_ms)
         });
-        Some((Self { layout, keepers: keepers.collect(), gate }, lanes))
+        Ok((Self { layout, keepers: keepers.collect(), gate }, lanes))
     }
 
     /// The slots, ascending.
     pub(super) fn slots(&self) -> Arc<[Slot]> {
         self.keepers.iter().map(|keeper| slot(&self.layout, keeper.held().slot)).collect()
+    }
+
+    /// Their numbers.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u16> + '_ {
+        self.keepers.iter().filter(|keeper| !keeper.is_lost()).map(|keeper| keeper.held().slot)
     }
 
     pub(super) fn gate(&self) -> &Arc<Gate> {
@@ -114,9 +121,9 @@ impl Holding {
         for ((place, swap), outcome) in swapping.into_iter().zip(swaps).zip(outcomes) {
             verdicts.push((place, self.keepers[place].swapped(swap, outcome?)));
         }
-        for place in looking {
-            let record = store.look(self.keepers[place].held().slot)?;
-            verdicts.push((place, self.keepers[place].found(record)));
+        let slots: Vec<_> = looking.iter().map(|place| self.keepers[*place].held().slot).collect();
+        for (place, record) in looking.into_iter().zip(store.look(&slots)) {
+            verdicts.push((place, self.keepers[place].found(record?)));
         }
         asking(false);
         let mut kept = Kept::Good;
@@ -143,6 +150,11 @@ impl Holding {
         Ok(kept)
     }
 
+    /// Leaves the slots as they are: nobody knows what was issued of the windows.
+    pub(super) fn abandon(self, store: &mut dyn WindowStore) {
+        self.keepers.iter().for_each(|keeper| store.forget(keeper.held().slot));
+    }
+
     /// Gives the unused rests of the windows back: `lanes` are all lanes of this incarnation. A
     /// failure costs the next start a wait, no more.
     pub(super) fn release(self, store: &mut dyn WindowStore, lanes: Vec<Lane>, now_ms: u64) {
@@ -150,10 +162,12 @@ impl Holding {
         for keeper in self.keepers {
             let slot = keeper.held().slot;
             if keeper.is_lost() {
+                store.forget(slot);
                 continue;
             }
             let Some(swap) = keeper.release(issued, now_ms, fastrand::u64(..)) else {
                 warn!(slot, "the record is in doubt: the rest of the window is not given back");
+                store.forget(slot);
                 continue;
             };
             match store.release(&swap) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use coreflake_engine::{Claimant, Lane, SequencePlan};
+use coreflake_engine::{Claimant, Lane, SequencePlan, Swap};
 use coreflake_protocol::{Layout, Slot, StoreState};
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{error, info, warn};
@@ -19,7 +19,7 @@ use self::seeker::{Seeker, Sought};
 use crate::clock_monitor::TrustedTime;
 use crate::condition::Condition;
 use crate::identity::{Holder, Seen, StoreError, WindowStore};
-use crate::limits::{HANDOVER_TIMEOUT, KEEPER_INTERVAL};
+use crate::limits::{HANDOVER_TIMEOUT, KEEPER_INTERVAL, STORE_BACKOFF_MAX, STORE_BACKOFF_MIN};
 use crate::tenure::{Handover, Seat, Tenure};
 
 /// Everything the thread needs.
@@ -44,6 +44,8 @@ pub(crate) struct KeeperThread {
     pub(crate) mistrusted: Option<StoreError>,
     /// Whether a thread may still have a lane of an earlier incarnation.
     pub(crate) mixed: bool,
+    /// Whether a window was ever won.
+    pub(crate) opened: bool,
 }
 
 /// What the rest of the server has to know.
@@ -72,6 +74,7 @@ impl KeeperThread {
         let mut holding: Option<Holding> = None;
         let mut wait = Duration::ZERO;
         let mut watched = Instant::now();
+        let mut failures = 0_u32;
         loop {
             if let Some(lanes) = self.stopped(wait) {
                 seeker.give_back(&mut *self.store, self.time.now_ms());
@@ -80,23 +83,27 @@ impl KeeperThread {
             }
             if let Some(held) = holding.as_mut().filter(|held| !held.is_lost()) {
                 wait = KEEPER_INTERVAL;
-                if self.extend(held)? == Kept::Lost {
+                let kept = self.extend(held)?;
+                failures = if kept == Kept::Doubtful { failures.saturating_add(1) } else { 0 };
+                if kept == Kept::Doubtful {
+                    wait = self.pause(failures);
+                } else if kept == Kept::Lost {
                     warn!("a slot was lost to somebody else: others are claimed in its place");
                     self.condition.count_loss();
                     wait = Duration::ZERO;
                 } else if self.store.watch_interval().is_some_and(|every| watched.elapsed() > every)
                 {
                     watched = Instant::now();
-                    self.watch(held);
+                    self.watch(held, &seeker);
                 }
                 continue;
             }
-            let now_ms = self.now_ms(holding.is_some());
+            let now_ms = self.now_ms();
             if let Some(held) = holding.take_if(|held| held.is_used_up(now_ms)) {
                 // What is left of several slots is wanted for the next claim.
                 self.take_back(held, now_ms);
             }
-            let seen = self.survey()?;
+            let seen = self.survey(holding.as_ref(), &seeker)?;
             let sought = match &seen {
                 Some(seen) => seeker.seek(&mut *self.store, seen, now_ms)?,
                 None => {
@@ -107,7 +114,13 @@ impl KeeperThread {
             self.condition.set_claims(seeker.sightings.claims, seeker.sightings.conflicts);
             wait = match sought {
                 Sought::Won(claims) => {
-                    self.begin(&mut holding, claims);
+                    if let Err(claims) = self.begin(&mut holding, claims) {
+                        warn!(
+                            "the windows of the slots have no tick in common: they are given back"
+                        );
+                        seeker.return_claims(claims);
+                        seeker.give_back(&mut *self.store, now_ms);
+                    }
                     KEEPER_INTERVAL
                 }
                 // What lies on this machine costs nothing to look at.
@@ -119,10 +132,19 @@ impl KeeperThread {
         }
     }
 
-    /// As long as nothing is reserved there is no other time to hold on to than the wall clock as
-    /// it is.
-    fn now_ms(&self, holding: bool) -> u64 {
-        if holding { self.time.now_ms() } else { self.time.anchor() }
+    /// As long as nothing was ever reserved there is no other time to hold on to than the wall
+    /// clock as it is.
+    fn now_ms(&self) -> u64 {
+        if self.opened { self.time.now_ms() } else { self.time.anchor() }
+    }
+
+    /// How long to leave a store alone that has failed so often in a row: any time up to a limit
+    /// that doubles, and that leaves several attempts in a window.
+    fn pause(&self, failures: u32) -> Duration {
+        let limit = STORE_BACKOFF_MIN * (1 << failures.min(8));
+        let limit = limit.min(STORE_BACKOFF_MAX);
+        let limit = limit.min(Duration::from_millis(self.claimant.ahead_ms / 10));
+        KEEPER_INTERVAL.max(limit.mul_f64(fastrand::f64()))
     }
 
     fn extend(&mut self, held: &mut Holding) -> Result<Kept, StoreError> {
@@ -140,8 +162,8 @@ impl KeeperThread {
 
     /// Looks whether the records still are what they were left as. Who waits for the next
     /// extension loses a third of a window before a conflict is seen.
-    fn watch(&mut self, held: &mut Holding) {
-        match self.survey() {
+    fn watch(&mut self, held: &mut Holding, seeker: &Seeker) {
+        match self.survey(Some(held), seeker) {
             Ok(None) => self.condition.set_store(StoreState::Doubtful),
             Ok(Some(seen)) => {
                 self.mistrusted = None;
@@ -170,8 +192,13 @@ impl KeeperThread {
         }
     }
 
-    fn survey(&mut self) -> Result<Option<Vec<Seen>>, StoreError> {
-        let seen = self.store.survey()?;
+    fn survey(
+        &mut self,
+        holding: Option<&Holding>,
+        seeker: &Seeker,
+    ) -> Result<Option<Vec<Seen>>, StoreError> {
+        let mine = holding.into_iter().flat_map(Holding::numbers).chain(seeker.slots());
+        let seen = self.store.survey(&mine.collect::<Vec<_>>())?;
         if let Some(seen) = &seen {
             let count = |of: fn(&Seen) -> bool| seen.iter().filter(|seen| of(seen)).count();
             let held = count(|seen| seen.holder.is_some());
@@ -183,12 +210,11 @@ impl KeeperThread {
     }
 
     /// Another incarnation takes the place of the one there is, if there is one.
-    fn begin(&mut self, holding: &mut Option<Holding>, claims: Vec<coreflake_engine::Swap>) {
+    /// Gives the claims back when nothing can begin with them.
+    fn begin(&mut self, holding: &mut Option<Holding>, claims: Vec<Swap>) -> Result<(), Vec<Swap>> {
         let ahead_ms = self.claimant.ahead_ms;
-        let Some((held, lanes)) = Holding::begin(self.layout, &self.plan, claims, ahead_ms) else {
-            warn!("the windows of the slots have no tick in common: they are claimed anew");
-            return;
-        };
+        let (held, lanes) = Holding::begin(self.layout, &self.plan, claims, ahead_ms)?;
+        self.opened = true;
         let slots = held.slots();
         self.tenure.begin(Arc::clone(&slots), Arc::clone(held.gate()));
         let seats = lanes.into_iter().map(|lane| {
@@ -202,6 +228,7 @@ impl KeeperThread {
         }
         self.condition.set_store(StoreState::Good);
         let _ = self.events.send(KeeperEvent::Opened(slots));
+        Ok(())
     }
 
     /// The incarnation ends, and there is no other one yet.
@@ -229,7 +256,10 @@ impl KeeperThread {
     fn let_go(&mut self, held: Holding, lanes: Option<Vec<Lane>>) {
         match lanes {
             Some(lanes) => held.release(&mut *self.store, lanes, self.time.now_ms()),
-            None => warn!("a thread has not handed over its lane: no window is given back"),
+            None => {
+                warn!("a thread has not handed over its lane: no window is given back");
+                held.abandon(&mut *self.store);
+            }
         }
     }
 

@@ -13,6 +13,7 @@ use crate::identity::file::SlotKey;
 use crate::identity::{Holder, Seen, StoreError, WindowStore};
 use crate::limits::{
     CLAIM_BACKOFF_MAX, CLAIM_BACKOFF_MIN, CLAIM_CHOICES_MIN, CLAIM_DOUBTS_MAX, CLAIM_TOLD_INTERVAL,
+    PEER_SILENCE_MAX,
 };
 
 /// Which slots a node may have, and how many it wants.
@@ -59,6 +60,8 @@ pub(super) struct Seeker {
     failures: u32,
     told: Option<(String, Instant)>,
     held_since: Option<Instant>,
+    /// The attempts of servers that seem to be behind, and since when they have not written.
+    behind: Option<(Vec<u64>, Instant)>,
     pub(super) sightings: Sightings,
 }
 
@@ -73,6 +76,7 @@ impl Seeker {
             failures: 0,
             told: None,
             held_since: None,
+            behind: None,
             sightings: Sightings::default(),
         }
     }
@@ -85,13 +89,12 @@ impl Seeker {
         seen: &[Seen],
         now_ms: u64,
     ) -> Result<Sought, StoreError> {
-        sanity::check_release(now_ms).map_err(implausible)?;
+        if let Err(error) = sanity::check_release(now_ms) {
+            return Ok(self.wait(error.to_string(), None));
+        }
         self.recognise(seen);
         self.check_pool(seen)?;
-        let others = seen.iter().filter(|seen| matches!(seen.holder, Some(Holder::Other(_))));
-        let writes = others.filter_map(|seen| seen.record.as_ref().ok());
-        let writes: Vec<_> = writes.map(|record| (record.written_ms, record.bound_ms)).collect();
-        if let Err(error) = sanity::check_peers(now_ms, &writes) {
+        if let Some(error) = self.contradiction(seen, now_ms) {
             return Ok(self.wait(error.to_string(), None));
         }
         let (mut candidates, not_yet) = self.candidates(seen, now_ms)?;
@@ -114,6 +117,16 @@ impl Seeker {
         Ok(Sought::Wait(self.backoff()))
     }
 
+    /// The slots that were claimed, or perhaps were.
+    pub(super) fn slots(&self) -> impl Iterator<Item = u16> + '_ {
+        self.won.iter().chain(&self.open).map(|claim| claim.to.slot)
+    }
+
+    /// Takes back claims that are of no use as they are.
+    pub(super) fn return_claims(&mut self, claims: Vec<Swap>) {
+        self.won.extend(claims);
+    }
+
     /// Nobody can say how the slots are.
     pub(super) fn unanswered(&mut self) -> Sought {
         self.wait("the store does not answer: no slot can be claimed".to_owned(), None)
@@ -128,6 +141,27 @@ impl Seeker {
                 warn!(slot = swap.to.slot, "a slot that is not needed is not given back");
             }
         }
+    }
+
+    /// What the clock says that those of others do not, if they are to be believed. The marker of a
+    /// server that is dead outlives it, while its window does not: whoever seems to be behind has to
+    /// write again, which a server that lives does soon.
+    fn contradiction(&mut self, seen: &[Seen], now_ms: u64) -> Option<ImplausibleClock> {
+        let others = seen.iter().filter(|seen| matches!(seen.holder, Some(Holder::Other(_))));
+        let records: Vec<_> = others.filter_map(|seen| seen.record.as_ref().ok()).collect();
+        let writes = records.iter().map(|record| (record.written_ms, record.bound_ms));
+        let error = sanity::check_peers(now_ms, &writes.collect::<Vec<_>>()).err();
+        if !matches!(error, Some(ImplausibleClock::AheadOfPeers { .. })) {
+            self.behind = None;
+            return error;
+        }
+        let attempts: Vec<_> = records.iter().map(|record| record.attempt).collect();
+        let (told, since) = self.behind.get_or_insert_with(|| (attempts.clone(), Instant::now()));
+        // A marker that went says nothing; a record that was written does.
+        if attempts.iter().any(|attempt| !told.contains(attempt)) {
+            (*told, *since) = (attempts, Instant::now());
+        }
+        error.filter(|_| since.elapsed() < PEER_SILENCE_MAX)
     }
 
     /// Takes claims for won that were in doubt, and have arrived.
@@ -214,6 +248,8 @@ impl Seeker {
             let used_ms = used_ms.unwrap_or(record.written_ms);
             match sanity::check_slot(now_ms, record.created_ms, used_ms) {
                 Err(ImplausibleClock::LongAfterUse { .. }) if self.accept_clock => {}
+                // Made by a clock that was ahead; the others are as good as ever.
+                Err(ImplausibleClock::BeforeSlot { .. }) if !self.wanted.fixed => continue,
                 result => result.map_err(implausible)?,
             }
             match self.claimant.claim(record, now_ms, fastrand::u64(..)) {
@@ -230,9 +266,7 @@ impl Seeker {
     fn is_taken_or_retired(&self, record: &Record) -> bool {
         let of_slot = |claim: &Swap| claim.to.slot == record.slot;
         let key = self.wanted.pool.iter().find(|key| key.slot == record.slot);
-        key.is_none_or(|key| record.bound_ms >= key.end_ms)
-            || self.won.iter().any(of_slot)
-            || self.open.iter().any(of_slot)
+        key.is_none_or(|key| record.bound_ms >= key.end_ms) || self.won.iter().any(of_slot)
     }
 
     /// Takes some of the slots that have rested longest, at random: many nodes that start at the

@@ -26,6 +26,14 @@ const PIPELINE: usize = 8;
 /// How long a socket waits before its client looks whether it shall end.
 const PATIENCE_OF_SOCKET: Duration = Duration::from_millis(50);
 
+/// The seed of a test: as given, or any. It is printed, so that a failure can be repeated.
+pub(crate) fn seed(test: &str) -> u64 {
+    let given = std::env::var("COREFLAKE_SEED").ok();
+    let seed = given.map_or_else(|| fastrand::u64(..), |seed| seed.parse().unwrap());
+    println!("{test}: COREFLAKE_SEED={seed}");
+    seed
+}
+
 /// Clients of one server.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,

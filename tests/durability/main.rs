@@ -23,10 +23,4 @@ mod refusals;
 mod starts;
 mod state;
 
-/// The seed of a test: as given, or any. It is printed, so that a failure can be repeated.
-fn seed(test: &str) -> u64 {
-    let given = std::env::var("COREFLAKE_SEED").ok();
-    let seed = given.map_or_else(|| fastrand::u64(..), |seed| seed.parse().unwrap());
-    println!("{test}: COREFLAKE_SEED={seed}");
-    seed
-}
+use load::seed;

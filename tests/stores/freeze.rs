@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::common::frames::generate;
 use crate::common::{PATIENCE, Peer, until};
 use crate::ledger::{Ledger, Taken, unix_ms};
-use crate::load::Load;
+use crate::load::{Load, seed};
 use crate::node::{Node, now_ms, wait_until};
 use crate::shared::{Kind, Space};
 
@@ -30,7 +30,7 @@ fn load(node: &Node, random: &mut Rng) -> Taken {
 
 fn a_frozen_holder(kind: Kind) {
     let space = Space::new(kind, "freeze");
-    let (mut random, mut ledger) = (Rng::new(), Ledger::default());
+    let (mut random, mut ledger) = (Rng::with_seed(seed("freeze")), Ledger::default());
     let args = ["--worker-mode", "dynamic", "--worker-pool", "5-5", "--window-ms", "3000"];
     let mut first = Node::spawn(space.server(&args));
     first.wait_ready(PATIENCE);

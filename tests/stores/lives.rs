@@ -8,8 +8,9 @@ use rustix::process::Signal;
 
 use crate::common::{Peer, pause};
 use crate::ledger::Ledger;
-use crate::load::Load;
+use crate::load::{Load, seed};
 use crate::node::wait_until;
+use crate::setting::cycles;
 use crate::shared::{Kind, Space};
 
 on_each_store!(kill_9_and_start_again);
@@ -17,17 +18,13 @@ on_each_store!(kill_9_and_start_again);
 /// Lives that need no look whether a slot is free: there are more than that.
 const UNSEEN: u32 = 20;
 
-fn cycles() -> u32 {
-    std::env::var("COREFLAKE_CYCLES").map_or(20, |cycles| cycles.parse().unwrap())
-}
-
 fn kill_9_and_start_again(kind: Kind) {
     let space = Space::new(kind, "lives");
-    let (mut random, mut ledger) = (Rng::new(), Ledger::default());
+    let (mut random, mut ledger) = (Rng::with_seed(seed("lives")), Ledger::default());
     let state = space.state_dir();
     let args = ["--worker-mode", "dynamic", "--window-ms", "3000", "--state-dir", &state];
     let mut times = Vec::new();
-    for life in 0..cycles() {
+    for life in 0..cycles(20) {
         if life >= UNSEEN {
             wait_until(Duration::from_secs(60), "a free slot", || {
                 space.slots("list", &[]).stdout.contains(" free ").then_some(())

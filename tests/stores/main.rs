@@ -1,6 +1,8 @@
 //! Real etcd, ZooKeeper and Consul, each a test's own: started, killed, frozen, cut off and
 //! restored from a backup. Ensembles live in network namespaces, which need the administrator.
 //!
+//! And fleets of servers on them: how slots are claimed, lost, taken over and given back.
+//!
 //! `COREFLAKE_CYCLES` sets how often what is repeated is repeated, `COREFLAKE_SEED` the seed of all
 //! that is random.
 

@@ -12,6 +12,7 @@ use crate::identity::shared::{StoreSettings, Stored, Survey, Trouble, Write, Wri
 
 /// A store that several nodes share.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // There is one a process.
 pub(crate) enum Backend {
     Etcd(Etcd),
     ZooKeeper(ZooKeeper),

@@ -42,13 +42,14 @@ struct Mark {
 }
 
 impl HighWater {
-    /// Reads the file in a state directory; without one, nothing was seen.
+    /// Reads the file of a store in a state directory; without one, nothing was seen. `store` is
+    /// its kind and the folder of the datacenter in it.
     ///
     /// # Errors
     ///
     /// When there is one that cannot be read.
-    pub(crate) fn open(directory: &Path, datacenter_id: u16) -> Result<Self, StoreError> {
-        let path = directory.join(format!("seen-dc{datacenter_id}.json"));
+    pub(crate) fn open(directory: &Path, store: &str) -> Result<Self, StoreError> {
+        let path = directory.join(format!("seen-{}.json", store.replace('/', "-")));
         let marks = read(&path).map_err(|error| {
             StoreError(format!(
                 "{}: {error}; it holds what this node has seen of the store, and may be removed if \
@@ -120,7 +121,12 @@ impl HighWater {
             .create(true)
             .truncate(false)
             .open(self.path.with_extension("lock"))?;
-        flock(&lock, FlockOperation::LockExclusive)?;
+        // Who has to wait for another process would wait for one that is frozen too; there is
+        // another look soon.
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(()),
+            result => result?,
+        }
         // What another process has noted stays, if it is about the same store.
         if let Ok(marks) = read(&self.path)
             && marks.genesis == self.marks.genesis
@@ -132,7 +138,6 @@ impl HighWater {
         let next = self.path.with_extension("next");
         let mut file = File::create(&next)?;
         file.write_all(&serde_json::to_vec(&self.marks)?)?;
-        file.sync_data()?;
         fs::rename(&next, &self.path)
     }
 }
@@ -151,5 +156,10 @@ fn read(path: &Path) -> io::Result<Marks> {
     };
     let mut bytes = Vec::new();
     io::Read::read_to_end(&mut io::Read::take(file, SIZE_MAX), &mut bytes)?;
+    // What a power cut has left of a file that was not flushed: the keeper does not wait for a disk
+    // that only its second line lies on.
+    if bytes.is_empty() {
+        return Ok(Marks::default());
+    }
     Ok(serde_json::from_slice(&bytes)?)
 }

@@ -18,6 +18,11 @@ impl Keys {
         format!("{}/", self.datacenter)
     }
 
+    /// The folder of the datacenter.
+    pub(crate) fn datacenter(&self) -> &str {
+        &self.datacenter
+    }
+
     /// What the namespace is.
     pub(crate) fn genesis(&self) -> String {
         format!("{}/genesis", self.datacenter)

@@ -29,8 +29,8 @@ use std::collections::BTreeMap;
 pub(crate) use self::backend::Backend;
 pub(crate) use self::keys::Keys;
 pub(crate) use self::repair::Repair;
-pub use self::settings::Endpoint;
 pub(crate) use self::settings::{Credentials, Secret, StoreSettings, TlsSettings};
+pub use self::settings::{Endpoint, GivenEndpoint};
 pub(crate) use self::store::SharedStore;
 
 /// A value as the store has it.

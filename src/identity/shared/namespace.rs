@@ -87,8 +87,8 @@ impl Namespace {
         };
         if stored.fleeting {
             return Err(StoreError(format!(
-                "{store}: {key} hangs on a session or a lease and would go with it: make it last \
-                 with `coreflake slots init`"
+                "{store}: {key} hangs on a session or a lease and would go with it: put the same \
+                 value again without one, with the tool of the store"
             )));
         }
         Genesis::read(&stored.bytes, &self.layout, datacenter)

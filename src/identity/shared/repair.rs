@@ -3,6 +3,7 @@
 //! Each change is a compare-and-swap of one record, as any other, and none lowers a bound. A server
 //! that has the slot finds somebody else's record and lets go of it.
 
+use core::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ pub(crate) struct Repair {
     backend: Backend,
     namespace: Namespace,
     timeout: core::time::Duration,
+    away: Cell<bool>,
 }
 
 impl Repair {
@@ -43,7 +45,13 @@ impl Repair {
             backend: Backend::new(config.kind, Arc::new(config.settings.clone()))?,
             namespace: Namespace::new(config, layout, datacenter_id),
             timeout: config.settings.timeout,
+            away: Cell::new(false),
         })
+    }
+
+    /// Whether what was last asked has failed because the store does not answer.
+    pub(crate) fn is_away(&self) -> bool {
+        self.away.get()
     }
 
     /// All slots of the datacenter, ascending.
@@ -97,8 +105,9 @@ impl Repair {
         }
     }
 
-    /// Raises the bound of a slot to `bound_ms`, if it is lower. With `adopt`, a record is made
-    /// where none is, or none that can be used.
+    /// Raises the bound of a slot to `bound_ms`, if it is lower. With `unknown_ms`, a record is
+    /// made where none is, or none that can be used, with that bound: what it knew is gone, and a
+    /// server that had the slot may still use what it had reserved.
     ///
     /// # Errors
     ///
@@ -108,10 +117,15 @@ impl Repair {
         key: SlotKey,
         now_ms: u64,
         bound_ms: u64,
-        adopt: bool,
+        unknown_ms: Option<u64>,
     ) -> Result<Record, StoreError> {
         let worker_id = self.namespace.worker_id(key.slot);
-        self.namespace.genesis(&self.survey()?)?;
+        let survey = self.survey()?;
+        self.namespace.genesis(&survey)?;
+        // The clock of this machine may be behind those of the servers.
+        let written = self.namespace.records(&survey).all.into_iter();
+        let ahead_ms = written.map(|record| record.written_ms.saturating_sub(now_ms)).max();
+        let unknown_ms = unknown_ms.map(|ms| ms.saturating_add(ahead_ms.unwrap_or(0)));
         for _ in 0..REPAIR_ATTEMPTS_MAX {
             let stored = self.ask(self.backend.look(worker_id))?;
             let before = match &stored {
@@ -120,10 +134,12 @@ impl Repair {
             };
             let before = match before {
                 Ok(record) => record,
-                Err(_) if adopt => self.adopted(key, stored.as_ref(), now_ms, bound_ms)?,
-                Err(error) => return Err(error),
+                Err(error) => match unknown_ms {
+                    Some(unknown_ms) => self.adopted(key, stored.as_ref(), now_ms, unknown_ms)?,
+                    None => return Err(error),
+                },
             };
-            if before.bound_ms >= bound_ms && !adopt {
+            if before.bound_ms >= bound_ms && unknown_ms.is_none() {
                 return Ok(before);
             }
             let record = Record {
@@ -155,7 +171,7 @@ impl Repair {
         bound_ms: u64,
     ) -> BTreeMap<u16, Result<Record, StoreError>> {
         let keys = self.namespace.slots();
-        keys.map(|key| (key.slot, self.raise(key, now_ms, bound_ms, false))).collect()
+        keys.map(|key| (key.slot, self.raise(key, now_ms, bound_ms, None))).collect()
     }
 
     /// What a record that cannot be used becomes. One that only hangs on a session keeps its bound.
@@ -194,6 +210,7 @@ impl Repair {
         let limited = async { tokio::time::timeout(self.timeout, answer).await };
         let late = |_| Trouble::Away(format!("no answer within {} ms", self.timeout.as_millis()));
         let answer = self.runtime.block_on(limited).map_err(late).and_then(|answer| answer);
+        self.away.set(matches!(answer, Err(Trouble::Away(_))));
         answer.map_err(|trouble| StoreError(format!("store {}: {trouble}", self.namespace.name())))
     }
 }

@@ -87,6 +87,21 @@ impl Endpoint {
     }
 }
 
+/// An address as it was given, right or wrong: what is wrong with it is said without repeating what
+/// may be a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenEndpoint(pub Result<Endpoint, String>);
+
+impl FromStr for GivenEndpoint {
+    type Err = core::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.parse::<Endpoint>().map_err(|problem| {
+            if text.contains('@') { problem } else { format!("{text:?}: {problem} is expected") }
+        })))
+    }
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.scheme {
@@ -103,13 +118,17 @@ impl FromStr for Endpoint {
     fn from_str(text: &str) -> Result<Self, String> {
         let expected = "an address such as http://10.0.0.1:2379 or zk1.example.com:2181";
         if text.contains('@') {
-            return Err("credentials do not belong into an address".to_owned());
+            return Err(
+                "credentials do not belong into an address: name the user with --store-username, \
+                        and a file with --store-password-file"
+                    .to_owned(),
+            );
         }
         let (scheme, rest) = match text.split_once("://") {
             None => (None, text),
             Some(("http", rest)) => (Some("http"), rest),
             Some(("https", rest)) => (Some("https"), rest),
-            Some((other, _)) => return Err(format!("{other}:// is not known: {expected}")),
+            Some(_) => return Err(expected.to_owned()),
         };
         let (host, port) = rest.rsplit_once(':').ok_or(expected)?;
         let port = port.parse().ok().filter(|port| *port != 0).ok_or(expected)?;

@@ -33,8 +33,7 @@ pub(crate) struct SharedStore {
     backend: Arc<Backend>,
     namespace: Namespace,
     pool: Vec<SlotKey>,
-    /// The number of this process, and what stands in its markers.
-    holder: u128,
+    /// What stands in the markers of this process.
     marker: String,
     auto_init: bool,
     timeout: Duration,
@@ -73,6 +72,7 @@ impl SharedStore {
             .enable_all()
             .build()
             .map_err(|error| StoreError(format!("cannot start the store's thread: {error}")))?;
+        let seen_name = format!("{}{}", config.kind.name(), settings.keys.datacenter());
         let tended = Arc::clone(&backend);
         runtime.spawn(async move { tended.tend().await });
         Ok(Self {
@@ -80,14 +80,13 @@ impl SharedStore {
             backend,
             namespace: Namespace::new(config, layout, datacenter_id),
             pool,
-            holder,
             marker: format!("{} {holder:032x}", host::name()),
             auto_init: config.auto_init,
             timeout: settings.timeout,
             session: settings.session,
             shown: BTreeMap::new(),
             held: BTreeMap::new(),
-            high_water: HighWater::open(directory, datacenter_id)?,
+            high_water: HighWater::open(directory, &seen_name)?,
             answered: false,
             trouble: None,
             noting_failed: false,
@@ -96,11 +95,7 @@ impl SharedStore {
 
     /// Waits for an answer, no longer than is allowed.
     fn wait<T>(&self, answer: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
-        let limited = async { tokio::time::timeout(self.timeout, answer).await };
-        self.runtime.block_on(limited).unwrap_or_else(|_| {
-            let text = format!("no answer within {} ms", self.timeout.as_millis());
-            Err(Trouble::Away(text))
-        })
+        self.runtime.block_on(limited(self.timeout, answer))
     }
 
     /// Takes note of whether the store answers. `None` when it does not, at the moment.
@@ -167,9 +162,9 @@ impl SharedStore {
     }
 
     /// Makes sense of what the store shows, or says what has to be done.
-    fn judge(&mut self, survey: Survey) -> Result<Vec<Seen>, StoreError> {
-        let genesis = self.namespace.genesis(&survey)?;
-        let Shown { records, all } = self.namespace.records(&survey);
+    fn judge(&mut self, survey: &Survey, mine: &[u16]) -> Result<Vec<Seen>, StoreError> {
+        let genesis = self.namespace.genesis(survey)?;
+        let Shown { records, all } = self.namespace.records(survey);
         if let Some(slot) = self.high_water.check(&genesis.id, &all)? {
             return Err(went_back(slot));
         }
@@ -191,9 +186,10 @@ impl SharedStore {
             };
             seen.push(Seen { slot: *slot, record, holder });
         }
-        for (slot, record) in &records {
-            if let Ok(record) = record {
-                self.settle(*slot, record, &survey)?;
+        for slot in records.keys() {
+            // One write is enough for one look: the rest is for the next one, and for extensions.
+            if self.settle(*slot, mine.contains(slot), survey)? {
+                break;
             }
         }
         Ok(seen)
@@ -217,36 +213,33 @@ impl SharedStore {
 
     /// Brings the marker of a slot and what this process knows of it together: they come apart when
     /// a session is lost, when a claim arrives late, and when somebody else writes the record.
-    fn settle(&mut self, slot: u16, record: &Record, survey: &Survey) -> Result<(), StoreError> {
+    /// Gives whether something was written.
+    fn settle(&mut self, slot: u16, mine: bool, survey: &Survey) -> Result<bool, StoreError> {
         let worker_id = self.namespace.worker_id(slot);
-        let Some(shown) = survey.records.get(&worker_id) else { return Ok(()) };
+        let Some(shown) = survey.records.get(&worker_id) else { return Ok(false) };
         let marker = survey.markers.get(&worker_id);
-        let held = self.held.get(&slot).map(|held| held.bytes == shown.bytes);
-        let mark = match (marker, held) {
+        let held = self.held.get(&slot).is_some_and(|held| held.bytes == shown.bytes);
+        let mark = match marker {
             // The session was lost, and the slot is still had.
-            (None, Some(true)) => Mark::Keep(self.marker.clone()),
-            (Some(marker), None) if marker.mine && record.holder == self.holder => {
-                self.held.insert(slot, shown.clone());
-                return Ok(());
-            }
-            // The slot was lost: nobody could have it as long as it is marked.
-            (Some(marker), None) if marker.mine => Mark::Remove,
+            None if mine && held => Mark::Keep(self.marker.clone()),
+            // Nobody keeps the slot any more, and nobody could have it as long as it is marked.
+            Some(marker) if marker.mine && !mine => Mark::Remove,
             // One of a session of this process that has ended goes by itself.
-            (Some(marker), Some(_)) if !marker.mine && marker.text != self.marker => {
+            Some(marker) if mine && !marker.mine && marker.text != self.marker => {
                 error!(slot, by = marker.text, "another server says that it has this slot");
-                return Ok(());
+                return Ok(false);
             }
-            _ => return Ok(()),
+            _ => return Ok(false),
         };
-        info!(slot, keep = matches!(mark, Mark::Keep(_)), "the mark of a slot is put right");
-        let (to, kept) = (shown.bytes.clone(), matches!(mark, Mark::Keep(_)));
+        info!(slot, keep = mine, "the mark of a slot is put right");
+        let to = shown.bytes.clone();
         let write = Write { worker_id, from: Some(shown.clone()), to: to.clone(), mark };
         let result = self.wait(self.backend.write(&write));
         self.outcome(slot, to, result)?;
-        if !kept {
+        if !mine {
             self.held.remove(&slot);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Makes genesis and records, in a store that has neither.
@@ -274,8 +267,17 @@ impl SharedStore {
     }
 }
 
+/// An answer, or that there was none in time.
+async fn limited<T>(
+    timeout: Duration,
+    answer: impl Future<Output = Result<T, Trouble>>,
+) -> Result<T, Trouble> {
+    let late = |_| Err(Trouble::Away(format!("no answer within {} ms", timeout.as_millis())));
+    tokio::time::timeout(timeout, answer).await.unwrap_or_else(late)
+}
+
 impl WindowStore for SharedStore {
-    fn survey(&mut self) -> Result<Option<Vec<Seen>>, StoreError> {
+    fn survey(&mut self, mine: &[u16]) -> Result<Option<Vec<Seen>>, StoreError> {
         let result = self.wait(self.backend.survey());
         let Some(mut survey) = self.noted(result)? else { return Ok(None) };
         if self.auto_init && survey == Survey::default() && self.high_water.is_empty() {
@@ -284,7 +286,7 @@ impl WindowStore for SharedStore {
                 None => return Ok(None),
             }
         }
-        self.judge(survey).map(Some)
+        self.judge(&survey, mine).map(Some)
     }
 
     fn claim(&mut self, swap: &Swap) -> Result<Outcome, StoreError> {
@@ -292,13 +294,20 @@ impl WindowStore for SharedStore {
         self.swap(swap, from, Mark::Make(self.marker.clone()))
     }
 
-    fn look(&mut self, slot: u16) -> Result<Option<Record>, StoreError> {
-        let result = self.wait(self.backend.look(self.namespace.worker_id(slot)));
-        let Some(stored) = self.noted(result)? else { return Ok(None) };
-        let stored = stored.ok_or_else(|| self.namespace.missing(slot))?;
-        let record = self.namespace.record(slot, &stored)?;
-        self.held.insert(slot, stored);
-        Ok(Some(record))
+    fn look(&mut self, slots: &[u16]) -> Vec<Result<Option<Record>, StoreError>> {
+        let asked = slots.iter().map(|slot| {
+            let worker_id = self.namespace.worker_id(*slot);
+            limited(self.timeout, self.backend.look(worker_id))
+        });
+        let results = self.runtime.block_on(async { join_all(asked).await });
+        let mut look = |slot: u16, result: Result<Option<Stored>, Trouble>| {
+            let Some(stored) = self.noted(result)? else { return Ok(None) };
+            let stored = stored.ok_or_else(|| self.namespace.missing(slot))?;
+            let record = self.namespace.record(slot, &stored)?;
+            self.held.insert(slot, stored);
+            Ok(Some(record))
+        };
+        slots.iter().zip(results).map(|(slot, result)| look(*slot, result)).collect()
     }
 
     fn extend(&mut self, swaps: &[Swap]) -> Vec<Result<Outcome, StoreError>> {
@@ -315,10 +324,7 @@ impl WindowStore for SharedStore {
         let (backend, timeout) = (&self.backend, self.timeout);
         let asked = writes.iter().map(|write| async move {
             let Some(write) = write else { return Ok(Written::Conflict) };
-            let answer = tokio::time::timeout(timeout, backend.write(write)).await;
-            let late =
-                || Err(Trouble::Away(format!("no answer within {} ms", timeout.as_millis())));
-            answer.unwrap_or_else(|_| late())
+            limited(timeout, backend.write(write)).await
         });
         // One after the other they would take a slow store several times as long.
         let results = self.runtime.block_on(async { join_all(asked).await });

@@ -51,6 +51,10 @@ impl Link {
         self.client.state().is_terminated()
     }
 
+    pub(super) fn is_connected(&self) -> bool {
+        matches!(self.client.state(), SessionState::SyncConnected | SessionState::ConnectedReadOnly)
+    }
+
     /// Waits for the end of the session, without keeping it open.
     pub(super) fn ended(&self) -> impl Future<Output = ()> + use<> {
         let mut watcher = self.client.state_watcher();

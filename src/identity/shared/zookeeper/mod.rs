@@ -210,17 +210,33 @@ impl ZooKeeper {
     /// as the caller does.
     async fn link(&self) -> Result<Arc<Link>, Trouble> {
         let _turn = self.connecting.lock().await;
-        if let Some(link) = self.current() {
-            // What is sent without a connection waits for one, past the end of the call: a store
-            // that is away for long would be flooded when it is back.
-            if let Ok(true) = timeout(self.settings.timeout / 2, link.connected()).await {
-                return Ok(link);
+        let client = match self.current() {
+            None => self.connect().await,
+            Some(link) => {
+                // What is sent without a connection waits for one, past the end of the call: a
+                // store that is away for long would be flooded when it is back.
+                match timeout(self.settings.timeout / 2, link.connected()).await {
+                    Ok(true) => return Ok(link),
+                    Ok(false) => {
+                        self.lose(link.id());
+                        self.connect().await
+                    }
+                    // The crate tries again after twice the time, each time: in the end after as
+                    // long as the store was away. The session is given up when there is another.
+                    Err(_) => {
+                        let client = self.connect().await;
+                        if link.is_connected() {
+                            return Ok(link);
+                        }
+                        if client.is_ok() {
+                            self.lose(link.id());
+                        }
+                        client
+                    }
+                }
             }
-            // Ended; or away for so long that the crate waits ever longer before it tries again,
-            // as long as it was away. A new session is there as soon as the store is.
-            self.lose(link.id());
-        }
-        let client = self.connect().await.map_err(|error| trouble(&self.addresses, &error))?;
+        };
+        let client = client.map_err(|error| trouble(&self.addresses, &error))?;
         let link = Arc::new(Link::new(client));
         let mut sessions = self.sessions();
         sessions.link = Some(Arc::clone(&link));
