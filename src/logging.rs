@@ -6,8 +6,8 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::LogFormat;
 
-/// What the client of ZooKeeper has to say: at a finer level it prints what a session could be taken
-/// over with.
+/// What the client of ZooKeeper has to say: at a finer level it prints what a session could be
+/// taken over with.
 const ZOOKEEPER_LEVEL: &str = "zookeeper_client=warn";
 
 /// Which lines are logged, in the syntax of `tracing-subscriber`'s `EnvFilter`.

@@ -98,7 +98,7 @@ pub(crate) fn went_back(slot: u16) -> StoreError {
     StoreError(format!(
         "the store went back: the record of slot {slot} is older than one that it had acknowledged, \
          so it was restored from a backup or has lost writes. No record in it can be trusted. Raise \
-         all bounds beyond everything issued with `coreflake slots fence --floor now+W`, and start \
+         all bounds beyond everything issued with `coreflake slots fence --floor now+10m`, and start \
          again"
     ))
 }

@@ -63,7 +63,9 @@ impl KeeperThread {
         let result = self.keep();
         self.store.close();
         if let Err(error) = result {
-            error!(%error, "no further window can be reserved; what is left of one is used up");
+            if self.opened {
+                error!(%error, "no further window can be reserved; what is left of one is used up");
+            }
             self.condition.set_store(StoreState::Broken);
             let _ = self.events.send(KeeperEvent::Ended(error));
         }

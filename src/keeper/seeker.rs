@@ -144,8 +144,8 @@ impl Seeker {
     }
 
     /// What the clock says that those of others do not, if they are to be believed. The marker of a
-    /// server that is dead outlives it, while its window does not: whoever seems to be behind has to
-    /// write again, which a server that lives does soon.
+    /// server that is dead outlives it, while its window does not: whoever seems to be behind has
+    /// to write again, which a server that lives does soon.
     fn contradiction(&mut self, seen: &[Seen], now_ms: u64) -> Option<ImplausibleClock> {
         let others = seen.iter().filter(|seen| matches!(seen.holder, Some(Holder::Other(_))));
         let records: Vec<_> = others.filter_map(|seen| seen.record.as_ref().ok()).collect();

@@ -81,7 +81,7 @@ impl HighWater {
             return Err(StoreError(format!(
                 "the store is another one than this node has used before: its genesis is {genesis}, \
                  that was {}. Two stores would give the same slots twice. If the other one is gone \
-                 for good, raise the bounds of this one with `coreflake slots fence --floor now+W` \
+                 for good, raise the bounds of this one with `coreflake slots fence --floor now+10m` \
                  and remove {}",
                 marks.genesis,
                 self.path.display()

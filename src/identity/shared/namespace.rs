@@ -80,7 +80,7 @@ impl Namespace {
             } else {
                 format!(
                     "{store}: {key} is missing, though there are records: it was deleted. Make it \
-                     again behind everything issued with `coreflake slots init --floor now+W`"
+                     again behind everything issued with `coreflake slots init --floor now+10m`"
                 )
             };
             return Err(StoreError(text));

@@ -29,7 +29,7 @@ pub(super) struct Session {
 #[derive(Clone, Copy, Debug, Default)]
 struct State {
     lease: Option<Lease>,
-    /// See [`Session::number`].
+    /// Rises with each session that was lost.
     number: u64,
 }
 
