@@ -345,3 +345,6 @@ impl Seeker {
 fn implausible(error: ImplausibleClock) -> StoreError {
     StoreError(error.to_string())
 }
+
+#[cfg(test)]
+mod tests;
