@@ -49,10 +49,7 @@ impl StoreConfig {
         if kind == StoreKind::File {
             let given = [
                 ("store.endpoints", args.endpoints.is_some()),
-                ("store.prefix", args.prefix.is_some()),
-                ("store.auto_init", args.auto_init.is_some()),
-                ("store.session_ms", args.session_ms.is_some()),
-                ("store.timeout_ms", args.timeout_ms.is_some()),
+                ("store.auto_init", args.auto_init == Some(true)),
                 ("store.username", args.username.is_some()),
                 ("store.password_file", args.password_file.is_some()),
                 ("store.token_file", args.token_file.is_some()),

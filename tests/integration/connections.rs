@@ -65,6 +65,20 @@ fn half_close_inside_a_frame_closes_without_a_word() {
     server.stop().assert_rejects(&[]);
 }
 
+/// Connects as soon as the server has heard that another connection is gone: the shard that had it
+/// may be a busy one. Tells how often it was too early.
+fn connect_when_there_is_room(server: &Server) -> (Peer, u64) {
+    let mut tries = 0;
+    let peer = until("room for a connection", || {
+        let mut peer = Peer::connect(server.tcp);
+        peer.send(&frames::ping(1));
+        let answered = peer.try_reply().is_some();
+        tries += u64::from(!answered);
+        answered.then_some(peer)
+    });
+    (peer, tries)
+}
+
 #[test]
 fn connections_of_the_whole_server_are_limited() {
     let server = Server::start(&["--max-connections", "3"]);
@@ -75,12 +89,9 @@ fn connections_of_the_whole_server_are_limited() {
     peers.iter_mut().for_each(Peer::ping);
 
     drop(peers.pop());
-    // The server hears of it before it hears of this.
-    peers.iter_mut().for_each(Peer::ping);
-    peers.iter_mut().for_each(Peer::ping);
-    Peer::connect(server.tcp).ping();
+    let (_next, tries) = connect_when_there_is_room(&server);
     let counters = server.stop();
-    counters.assert_rejects(&[("connection_limit", 2)]);
+    counters.assert_rejects(&[("connection_limit", 2 + tries)]);
     assert_eq!(counters.get("connections_accepted"), 4);
 }
 
@@ -95,12 +106,10 @@ fn connections_from_one_address_are_limited() {
 
     drop(peers.pop());
     other.ping();
-    other.ping();
-    let mut next = Peer::connect(server.tcp);
-    next.ping();
+    let (_next, tries) = connect_when_there_is_room(&server);
     Peer::connect(server.tcp).expect_closed();
     let counters = server.stop();
-    counters.assert_rejects(&[("connection_per_ip_limit", 2)]);
+    counters.assert_rejects(&[("connection_per_ip_limit", 2 + tries)]);
     assert_eq!(counters.get("connections_accepted"), 4);
 }
 

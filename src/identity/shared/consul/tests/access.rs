@@ -34,7 +34,7 @@ fn settings_that_cannot_work_are_refused() {
     for seconds in [1, 9, 86_401] {
         let session = Duration::from_secs(seconds);
         let text = refusal(StoreSettings { session, ..good.clone() });
-        assert!(text.starts_with("store.session_ms") && text.contains("86400000"), "{text}");
+        assert!(text.starts_with("store-session-ms") && text.contains("86400000"), "{text}");
     }
     let mut bad = good.clone();
     bad.tls.ca = Some(b"nothing".to_vec());
