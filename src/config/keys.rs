@@ -10,8 +10,8 @@ use coreflake_protocol::Layout;
 use clap::ValueEnum;
 
 use crate::args::{
-    Listener, LogFormat, POOL_SHARE_RULE, ServeArgs, StoreKind, UdpAllow, WorkerMode, WorkerPool,
-    network, pool_share,
+    GivenEndpoint, Listener, LogFormat, POOL_SHARE_RULE, ServeArgs, StoreKind, UdpAllow,
+    WorkerMode, WorkerPool, network, pool_share,
 };
 use crate::config::value::Value;
 use crate::identity::filesystem::unfit_names;
@@ -97,7 +97,12 @@ pub(super) const KEYS: &[Key] = &[
         })
     }),
     key!("store.endpoints", Some("store-endpoints"), state.store.endpoints, |value: &Value| {
-        value.list("an address such as http://10.0.0.1:2379", |text| text.parse().ok())
+        let given: Vec<GivenEndpoint> =
+            value.list("an address such as http://10.0.0.1:2379", |text| text.parse().ok())?;
+        match given.iter().find_map(|GivenEndpoint(given)| given.as_ref().err()) {
+            Some(problem) => Err(problem.clone()),
+            None => Ok(given),
+        }
     }),
     key!("store.prefix", Some("store-prefix"), state.store.prefix, |value: &Value| {
         value.text::<String>("a path such as /id-generator")

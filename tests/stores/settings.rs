@@ -40,10 +40,12 @@ fn addresses_of_a_store() {
     for wrong in
         ["ftp://a:1", "http://a", "http://a:0", "http://a:1/path", "a:65536", "", "http://"]
     {
-        addresses("etcd", wrong, 2, &["--store-endpoints", "such as http://10.0.0.1:2379"]);
+        addresses("etcd", wrong, 78, &["store-endpoints", "such as http://10.0.0.1:2379"]);
     }
     let words = ["credentials do not belong into an address"];
-    addresses("etcd", "http://user:password@a:1", 2, &words);
+    let secret = "http://user:hunter2@a:1";
+    let said = refused(&["--store", "etcd", "--store-endpoints", secret], 78, &words);
+    assert!(!said.stderr.contains("hunter2"), "{said:?}");
     let many: Vec<_> = (1..=17).map(|port| format!("http://a:{port}")).collect();
     addresses("etcd", &many.join(","), 78, &["17 addresses; at most 16 are allowed"]);
     for kind in ["etcd", "zookeeper", "consul"] {
