@@ -128,7 +128,10 @@ fn crates_import_only_what_stands_left_of_them() {
         ("client/src", &["coreflake_engine", "coreflake::"]),
         ("loadgen/", &["coreflake_engine", "coreflake::"]),
         ("src/net", &["coreflake_client", "crate::server", "crate::commands", "crate::identity"]),
-        ("src/identity", &["crate::net", "crate::server", "crate::shard", "crate::keeper"]),
+        (
+            "src/identity",
+            &["crate::config", "crate::net", "crate::server", "crate::shard", "crate::keeper"],
+        ),
         ("src/ntp", &["crate::net", "crate::server", "crate::shard", "crate::identity"]),
         ("src/keeper", &["crate::net", "crate::server", "crate::shard"]),
         ("src/service", &["crate::net", "crate::server", "crate::shard"]),

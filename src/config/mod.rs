@@ -25,7 +25,6 @@ use self::listeners::Listeners;
 pub use self::problem::ConfigError;
 use self::problem::Problem;
 pub use self::state::{StateConfig, state_directory};
-pub(crate) use self::store::StoreConfig;
 pub use self::worker::WorkerConfig;
 use crate::args::{LogFormat, ServeArgs, UdpAllow};
 use crate::auth::Tokens;

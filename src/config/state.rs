@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use coreflake_protocol::Layout;
 
 use crate::args::{ServeArgs, StoreKind};
+use crate::config::ConfigError;
 use crate::config::problem::Problem;
-use crate::config::{ConfigError, StoreConfig};
+use crate::identity::shared::StoreConfig;
 
 /// Milliseconds reserved ahead: a start after a crash waits for less.
 const WINDOW_MS_DEFAULT: u64 = 3_000;

@@ -8,21 +8,14 @@ use std::sync::Arc;
 use crate::args::{Endpoint, GivenEndpoint, StoreArgs, StoreKind};
 use crate::auth::read_private;
 use crate::config::problem::Problem;
-use crate::identity::shared::{Backend, Credentials, Keys, Secret, StoreSettings, TlsSettings};
+use crate::identity::shared::{
+    Backend, Credentials, Keys, Secret, StoreConfig, StoreSettings, TlsSettings,
+};
 use crate::limits::{STORE_ENDPOINTS_MAX, STORE_FILE_SIZE_MAX};
 
 const PREFIX: &str = "/id-generator";
 const SESSION_MS: u64 = 10_000;
 const TIMEOUT_MS: u64 = 2_000;
-
-/// A store, and how it is used.
-#[derive(Clone, Debug)]
-pub(crate) struct StoreConfig {
-    pub(crate) kind: StoreKind,
-    pub(crate) settings: StoreSettings,
-    /// Whether records are made when there are none at all.
-    pub(crate) auto_init: bool,
-}
 
 impl StoreConfig {
     /// The store of a datacenter with so many workers, if records are shared.

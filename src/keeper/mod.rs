@@ -211,8 +211,8 @@ impl KeeperThread {
         Ok(seen)
     }
 
-    /// Another incarnation takes the place of the one there is, if there is one.
-    /// Gives the claims back when nothing can begin with them.
+    /// Another incarnation takes the place of the one there is, if there is one. Gives the claims
+    /// back when nothing can begin with them.
     fn begin(&mut self, holding: &mut Option<Holding>, claims: Vec<Swap>) -> Result<(), Vec<Swap>> {
         let ahead_ms = self.claimant.ahead_ms;
         let (held, lanes) = Holding::begin(self.layout, &self.plan, claims, ahead_ms)?;

@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 pub(crate) use self::backend::Backend;
 pub(crate) use self::keys::Keys;
 pub(crate) use self::repair::Repair;
-pub(crate) use self::settings::{Credentials, Secret, StoreSettings, TlsSettings};
+pub(crate) use self::settings::{Credentials, Secret, StoreConfig, StoreSettings, TlsSettings};
 pub use self::settings::{Endpoint, GivenEndpoint};
 pub(crate) use self::store::SharedStore;
 

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use coreflake_engine::record::{Host, Record, RecordError};
 use coreflake_protocol::Layout;
 
-use crate::config::StoreConfig;
 use crate::identity::file::SlotKey;
 use crate::identity::shared::genesis::Genesis;
-use crate::identity::shared::{Keys, Stored, Survey};
+use crate::identity::shared::{Keys, StoreConfig, Stored, Survey};
 use crate::identity::{StoreError, host};
 
 /// One datacenter of one namespace in one store.

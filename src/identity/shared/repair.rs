@@ -11,12 +11,11 @@ use coreflake_engine::record::{Record, RecordError};
 use coreflake_protocol::Layout;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::config::StoreConfig;
 use crate::identity::file::SlotKey;
 use crate::identity::shared::backend::Backend;
 use crate::identity::shared::genesis::Genesis;
 use crate::identity::shared::namespace::Namespace;
-use crate::identity::shared::{Mark, Stored, Survey, Trouble, Write, Written};
+use crate::identity::shared::{Mark, StoreConfig, Stored, Survey, Trouble, Write, Written};
 use crate::identity::{Holder, Seen, StoreError, host};
 use crate::limits::REPAIR_ATTEMPTS_MAX;
 

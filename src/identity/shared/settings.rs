@@ -4,7 +4,17 @@ use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
 
+use crate::args::StoreKind;
 use crate::identity::shared::Keys;
+
+/// A store, and how it is used.
+#[derive(Clone, Debug)]
+pub(crate) struct StoreConfig {
+    pub(crate) kind: StoreKind,
+    pub(crate) settings: StoreSettings,
+    /// Whether records are made when there are none at all.
+    pub(crate) auto_init: bool,
+}
 
 /// A store, and what of it this node uses.
 #[derive(Clone, Debug)]

@@ -16,13 +16,12 @@ use tokio::runtime::{Builder, Runtime};
 use tracing::{error, info, warn};
 
 use crate::clock::WallTime;
-use crate::config::StoreConfig;
 use crate::identity::file::SlotKey;
 use crate::identity::shared::backend::Backend;
 use crate::identity::shared::genesis::Genesis;
 use crate::identity::shared::high_water::HighWater;
 use crate::identity::shared::namespace::{Namespace, Shown};
-use crate::identity::shared::{Mark, Stored, Survey, Trouble, Write, Written};
+use crate::identity::shared::{Mark, StoreConfig, Stored, Survey, Trouble, Write, Written};
 use crate::identity::{Holder, Seen, StoreError, WindowStore, host, went_back};
 use crate::limits::STORE_TOLD_INTERVAL;
 
