@@ -33,6 +33,7 @@ bench: setup
 	./scripts/measure.sh 10
 	./scripts/gateway.sh 5
 	./scripts/slots.sh 5
+	./scripts/kinds.sh 10000000
 
 soak: setup
 	./scripts/measure.sh 60

@@ -31,7 +31,7 @@ impl IdGenerator for Echo {
         &self,
         _: Request<GenerateIdRequest>,
     ) -> Result<Response<GenerateIdResponse>, Status> {
-        Ok(Response::new(GenerateIdResponse { id: 780_490_882_771_059_648 }))
+        Ok(Response::new(GenerateIdResponse { id: 780_490_882_771_059_648, ..Default::default() }))
     }
 
     async fn generate_batch(
@@ -39,7 +39,7 @@ impl IdGenerator for Echo {
         request: Request<GenerateBatchRequest>,
     ) -> Result<Response<GenerateBatchResponse>, Status> {
         let count = i64::from(request.get_ref().count);
-        Ok(Response::new(GenerateBatchResponse { ids: (0..count).collect() }))
+        Ok(Response::new(GenerateBatchResponse { ids: (0..count).collect(), ..Default::default() }))
     }
 
     async fn parse_id(

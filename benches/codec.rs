@@ -5,7 +5,7 @@ use core::hint::black_box;
 use core::num::NonZeroU32;
 
 use coreflake_protocol::frame::{self, REQUEST_SIZE_MAX, RESPONSE_SIZE_MAX, Split};
-use coreflake_protocol::{Count, Id, Kind, Layout, Request, Response, Run, RunsWriter, Tick};
+use coreflake_protocol::{Count, Id, IdsWriter, Kind, Layout, Request, Response, Run, Tick};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 fn one_frame(bytes: &[u8], size_max: usize) -> frame::Frame<'_> {
@@ -42,7 +42,7 @@ fn replies(c: &mut Criterion) {
     group.bench_function("encode", |b| {
         b.iter(|| {
             bytes.clear();
-            let mut writer = RunsWriter::begin(&mut bytes, 7);
+            let mut writer = IdsWriter::begin(&mut bytes, 7);
             writer.push(&mut bytes, black_box(run));
             writer.finish(&mut bytes);
             bytes.len()
@@ -52,7 +52,7 @@ fn replies(c: &mut Criterion) {
         b.iter(|| {
             let frame = one_frame(black_box(&bytes), RESPONSE_SIZE_MAX);
             match Response::decode(&frame) {
-                Ok(Response::Generate(runs)) => runs.iter().next(),
+                Ok(Response::Generate(ids)) => ids.runs().and_then(|runs| runs.iter().next()),
                 other => panic!("runs, not {other:?}"),
             }
         });

@@ -1,8 +1,8 @@
 //! What an ID costs: the lane's hot path and the pool's claim, with the clock as an argument.
 //!
-//! The figures are per ID or per claim. `generate/N` asks for N IDs per request, as a batch would;
-//! the clock moves on by a millisecond whenever the tick is used up, so the sequence space never
-//! limits.
+//! The figures are per request or per claim. `generate/KIND/N` asks for N IDs per request, as a
+//! batch would; the clock moves on by a millisecond whenever the tick is used up, so the sequence
+//! space never limits.
 
 use core::hint::black_box;
 use core::num::NonZeroU32;
@@ -11,58 +11,70 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use coreflake_engine::{
-    Demand, Incarnation, Outcome, Pool, PoolShare, RunSink, SequencePlan, Window,
+    Demand, Entropy, IdSink, Incarnation, Outcome, Plans, Pool, PoolShare, Window,
 };
-use coreflake_protocol::{Count, Layout, Run, Tick};
+use coreflake_protocol::{Count, Kind, Namespace, Run, Tick};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 const START_MS: u64 = 1_700_000_000_000;
 
-/// Takes runs and keeps the last: the cost of the lane without the cost of a buffer.
-struct LastRun(Option<Run>);
+/// Takes IDs and keeps the last: the cost of the lane without the cost of a buffer.
+#[derive(Default)]
+struct LastId {
+    run: Option<Run>,
+    bits: u128,
+}
 
-impl RunSink for LastRun {
-    fn has_room(&self) -> bool {
-        true
+impl IdSink for LastId {
+    fn room(&self) -> u32 {
+        u32::MAX
     }
 
     fn push(&mut self, run: Run) {
-        self.0 = Some(run);
+        self.run = Some(run);
+    }
+
+    fn push_wide(&mut self, bits: u128) {
+        self.bits = bits;
     }
 }
 
 fn incarnation(lanes: u16) -> Incarnation {
-    let layout = Layout::SNOWFLAKE;
-    let slot = layout.slot(1, 2).expect("in range");
-    let plan = SequencePlan::new(layout.sequence_space(), lanes, 0, PoolShare::DEFAULT);
-    let plan = plan.expect("few lanes");
-    let now = layout.tick(START_MS).expect("inside the layout");
-    let incarnation = Incarnation::begin(layout, &[slot], &plan, now.minus(1));
-    incarnation.gate.open(Window::won(now.minus(1), layout.tick_max()));
+    let namespace = Namespace::DEFAULT;
+    let slot = namespace.layout().slot(1, 2).expect("in range");
+    let plans = Plans::new(&namespace, 1, lanes, 0, PoolShare::DEFAULT).expect("few lanes");
+    let entropy = Entropy::new([7; 32], None);
+    let lo_ms = START_MS - 1;
+    let incarnation = Incarnation::begin(namespace, &[slot], &plans, lo_ms, &entropy);
+    incarnation.gate.open(Window::won(lo_ms, namespace.layout().end_ms()));
     incarnation
 }
 
 fn generate(c: &mut Criterion) {
-    let mut group = c.benchmark_group("generate");
-    for count in [1, 16, 100, 1_000] {
-        let mut incarnation = incarnation(2);
-        let hi = incarnation.gate.view().hi;
-        let lane = &mut incarnation.lanes[0];
-        let mut now_ms = START_MS;
-        let wanted = Count::new(count).expect("at most 4096");
-        group.throughput(Throughput::Elements(count.into()));
-        group.bench_function(BenchmarkId::from_parameter(count), |b| {
-            b.iter(|| {
-                let mut demand = Demand::new(black_box(wanted));
-                let mut sink = LastRun(None);
-                while lane.generate(now_ms, hi, &mut demand, &mut sink) != Outcome::Done {
-                    now_ms += 1;
-                }
-                sink.0
+    for kind in Kind::ALL {
+        let mut group = c.benchmark_group(format!("generate/{kind}"));
+        for count in [1, 16, 100, 1_000] {
+            let mut incarnation = incarnation(2);
+            let hi_ms = incarnation.gate.view().hi_ms;
+            let lane = &mut incarnation.lanes[0];
+            let mut now_ms = START_MS;
+            let wanted = Count::new(count).expect("at most 4096");
+            group.throughput(Throughput::Elements(count.into()));
+            group.bench_function(BenchmarkId::from_parameter(count), |b| {
+                b.iter(|| {
+                    let mut demand = Demand::new(black_box(wanted));
+                    let mut sink = LastId::default();
+                    while lane.generate(now_ms, hi_ms, kind, &mut demand, &mut sink)
+                        != Outcome::Done
+                    {
+                        now_ms += 1;
+                    }
+                    (sink.run, sink.bits)
+                });
             });
-        });
+        }
+        group.finish();
     }
-    group.finish();
 }
 
 /// Claims a piece, of the next tick when this one has none.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the virtual environment that the tests of the gateway use: python.sh DIRECTORY. May be run
+# Makes the virtual environment that some tests use: python.sh DIRECTORY. May be run
 # any number of times, also at once; does nothing, and needs no network, when it is there.
 set -euo pipefail
 directory=${1:?"usage: python.sh DIRECTORY"}

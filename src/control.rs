@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use coreflake_engine::drift::DriftState;
-use coreflake_protocol::{ClockState, Layout, Slot, StoreState};
+use coreflake_protocol::{ClockState, Slot, StoreState};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tracing::{error, warn};
 
@@ -25,7 +25,6 @@ pub(crate) struct Control {
     pub(crate) tenure: Tenure,
     pub(crate) time: TrustedTime,
     pub(crate) condition: Arc<Condition>,
-    pub(crate) layout: Layout,
     pub(crate) keeper_events: UnboundedReceiver<KeeperEvent>,
     /// Threads that have ended.
     pub(crate) ended: UnboundedReceiver<String>,
@@ -92,7 +91,7 @@ impl Control {
                     due.map_err(RunError::Control)?;
                     monitor.look();
                     slow = watch_store(&self.condition, slow);
-                    let hi_ms = self.tenure.hi().map_or(0, |hi| self.layout.unix_ms(hi));
+                    let hi_ms = self.tenure.hi_ms().unwrap_or(0);
                     let used_up = self.time.now_ms() > hi_ms + refuse_ms();
                     if let Some(error) = failure.take_if(|_| used_up) {
                         error!(%error, "the reserved window is used up: the server ends");

@@ -4,7 +4,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use coreflake_engine::{Lane, Refusal};
-use coreflake_protocol::{DecodeError, ErrorCode, Id};
+use coreflake_protocol::{DecodeError, ErrorCode, Kind};
 
 use crate::latency::Latencies;
 
@@ -114,8 +114,9 @@ impl From<DecodeError> for Reject {
 /// The counters of one lane and the doors in front of it. One thread adds, any thread reads.
 #[derive(Debug)]
 pub struct LaneCounters {
-    ids: Counter,
-    last_id: Counter,
+    /// In the order of [`Kind::ALL`].
+    ids: [Counter; Kind::ALL.len()],
+    issued_ms: Counter,
     waits: Counter,
     sequence_overflows: Counter,
     pool_claims: Counter,
@@ -161,8 +162,8 @@ impl Counter {
 impl LaneCounters {
     pub(crate) fn new() -> Self {
         Self {
-            ids: Counter::default(),
-            last_id: Counter::default(),
+            ids: Default::default(),
+            issued_ms: Counter::default(),
             waits: Counter::default(),
             sequence_overflows: Counter::default(),
             pool_claims: Counter::default(),
@@ -181,8 +182,10 @@ impl LaneCounters {
     /// Publishes what the lane counted. Once per batch.
     pub(crate) fn publish(&self, lane: &Lane) {
         let stats = lane.stats();
-        self.ids.set(stats.ids);
-        self.last_id.set(lane.last_id().map_or(0, Id::get));
+        for (counter, ids) in self.ids.iter().zip(stats.ids) {
+            counter.set(ids);
+        }
+        self.issued_ms.set(lane.issued_ms());
         self.waits.set(stats.waits);
         self.sequence_overflows.set(stats.sequence_overflows);
         self.pool_claims.set(stats.pool_claims);
@@ -207,9 +210,14 @@ impl LaneCounters {
         self.rejects[reason as usize].get()
     }
 
-    /// IDs issued.
+    /// IDs issued, of all kinds.
     pub fn ids(&self) -> u64 {
-        self.ids.get()
+        self.ids.iter().map(Counter::get).sum()
+    }
+
+    /// IDs issued of this kind.
+    pub(crate) fn ids_of(&self, kind: Kind) -> u64 {
+        self.ids[kind.index()].get()
     }
 
     /// Requests refused with this code, one of [`REFUSALS`].
@@ -218,9 +226,9 @@ impl LaneCounters {
         place.map_or(0, |place| self.refusals[place].get())
     }
 
-    /// The last ID issued, or 0.
-    pub(crate) fn last_id(&self) -> u64 {
-        self.last_id.get()
+    /// The time in the last ID issued, in milliseconds since the Unix epoch, or 0.
+    pub(crate) fn issued_ms(&self) -> u64 {
+        self.issued_ms.get()
     }
 
     /// Ticks whose sequence space was used up.
@@ -251,7 +259,6 @@ impl LaneCounters {
     /// Every counter that is not zero, by the name it has in logs.
     pub(crate) fn nonzero(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         let own = [
-            ("ids", &self.ids),
             ("waits", &self.waits),
             ("sequence_overflows", &self.sequence_overflows),
             ("pool_claims", &self.pool_claims),
@@ -264,7 +271,7 @@ impl LaneCounters {
         let refusals = self.refusals.iter().map(Counter::get).sum();
         own.into_iter()
             .map(|(name, counter)| (name, counter.get()))
-            .chain([("refusals", refusals)])
+            .chain([("ids", self.ids()), ("refusals", refusals)])
             .chain(rejects)
             .filter(|(_, count)| *count > 0)
     }
@@ -272,6 +279,8 @@ impl LaneCounters {
 
 #[cfg(test)]
 mod tests {
+    use coreflake_protocol::IdError;
+
     use super::*;
 
     #[test]
@@ -309,7 +318,7 @@ mod tests {
             DecodeError::PayloadSize { size: 0, size_min: 0, size_max: 0 },
             DecodeError::UnknownKind { kind: 0 },
             DecodeError::InvalidCount { count: 0 },
-            DecodeError::InvalidId { number: 0 },
+            DecodeError::InvalidId { kind: Kind::Ulid, error: IdError::Form },
         ];
         for error in errors {
             assert_eq!(Reject::from(error).name(), error.code().name().to_lowercase());

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use coreflake::args::{Cli, Command};
-use coreflake::commands::{check, generate, parse, serve, slots};
+use coreflake::commands::{check, generate, parse, range, serve, slots};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Parse(args) => parse::run(&args),
+        Command::Range(args) => range::run(&args),
         Command::Slots(args) => slots::run(&args),
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use coreflake_engine::sanity::{self, ImplausibleClock};
 use coreflake_engine::{Claimant, Lane};
-use coreflake_protocol::{Layout, Slot, TickError};
+use coreflake_protocol::{Namespace, Slot, TickError};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -18,7 +18,7 @@ use crate::admission::Admission;
 use crate::clock::WallTime;
 use crate::clock_monitor::TrustedTime;
 use crate::condition::Condition;
-use crate::config::{Config, StateConfig, WorkerConfig};
+use crate::config::{self, Config, StateConfig, WorkerConfig};
 use crate::control::{Control, RunError};
 use crate::counters::LaneCounters;
 use crate::gateway::{Doors, GatewaySeed};
@@ -34,6 +34,7 @@ use crate::ntp::{NtpMonitor, ServersError};
 use crate::service::{Identity, Service};
 use crate::shard::ShardSeed;
 use crate::tenure::{Left, Tenure};
+use crate::timestamp;
 
 /// A server that holds the record of its slot and its sockets, and serves nobody yet.
 #[derive(Debug)]
@@ -57,7 +58,7 @@ pub struct Server {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The clock shows a time without a tick.
-    #[error(transparent)]
+    #[error("the clock says an impossible time: {0}")]
     Clock(#[from] TickError),
     /// The clock cannot be right.
     #[error(transparent)]
@@ -88,43 +89,49 @@ impl Server {
     ///
     /// When the clock cannot be right, the record cannot be used, or the address cannot be had.
     pub fn bind(config: Config) -> Result<Self, StartError> {
-        let Config { layout, worker, plan, udp_allow, tokens, limits, state, ntp, .. } = config;
+        let Config {
+            namespace, worker, plans, node, udp_allow, tokens, limits, state, ntp, ..
+        } = config;
         let Config { listen, http, grpc, .. } = config;
         let ntp = NtpMonitor::new(ntp.servers, ntp.interval)?;
         let now_ms = WallTime::now().unix_ms();
-        layout.tick(now_ms)?;
+        namespace.layout().tick(now_ms)?;
+        if let Some((kind, end_ms)) = config::ending(&namespace, now_ms) {
+            let end = timestamp::rfc3339(end_ms);
+            warn!(kind = kind.name(), end, "the timestamps of a kind end within five years");
+        }
         sanity::check_release(now_ms)?;
         // First the record of a slot that was asked for: whoever has it is the only one, and nobody
         // else gets to the port.
         let StateConfig { window_ms, accept_clock, .. } = state;
         let WorkerConfig { datacenter_id, pool, count, fixed } = worker;
         let wanted = Wanted {
-            pool: pool.iter().map(|slot| SlotKey::new(&layout, *slot)).collect(),
+            pool: pool.iter().map(|slot| SlotKey::new(&namespace, *slot)).collect(),
             count: count.into(),
             fixed,
             stale_after: stale_after(&state),
         };
         let holder = host::new_holder().map_err(StartError::Random)?;
         let claimant = Claimant { holder, host: host::name(), ahead_ms: window_ms };
-        let store = open(&state, &layout, &wanted, &claimant)?;
+        let store = open(&state, &namespace, &wanted, &claimant)?;
 
         let udp_on = !udp_allow.is_empty();
-        let sockets = socket::bind(listen, plan.shards(), udp_on).map_err(at(listen))?;
+        let sockets = socket::bind(listen, plans.shards(), udp_on).map_err(at(listen))?;
         let tcp = sockets[0].tcp.local_addr().map_err(at(listen))?;
         let udp = sockets[0].udp.as_ref().map(std::net::UdpSocket::local_addr).transpose();
         let udp = udp.map_err(at(listen))?;
-        let gateways = plan.lanes() - plan.shards();
+        let gateways = plans.lanes() - plans.shards();
         let (http, http_listeners) = door(http, gateways)?;
         let (grpc, grpc_listeners) = door(grpc, gateways)?;
 
-        let shards = plan.shards();
+        let shards = plans.shards();
         let names = (0..shards).map(|index| format!("shard-{index}"));
         let names: Vec<_> = names.chain((0..gateways).map(|i| format!("gateway-{i}"))).collect();
         let runtimes: Vec<_> = names.iter().map(|_| Arc::new(OnceLock::new())).collect();
         let fixed: Arc<[_]> = if fixed { pool.into() } else { Arc::default() };
         let started = Instant::now();
-        let kept = plan.clone();
-        let identity = Arc::new(Identity { layout, datacenter_id, fixed, plan, started });
+        let kept = plans.clone();
+        let identity = Arc::new(Identity { namespace, datacenter_id, fixed, plans, started });
         let tenure = Tenure::default();
         let (threads, orders): (Vec<_>, Vec<_>) = names.iter().map(|_| unbounded_channel()).unzip();
         let counters: Arc<[_]> = names.iter().map(|_| Arc::new(LaneCounters::new())).collect();
@@ -197,8 +204,9 @@ impl Server {
         let (keeper_stop, stop) = mpsc::channel();
         let keeper = KeeperThread {
             store,
-            layout,
-            plan: kept,
+            namespace,
+            plans: kept,
+            node,
             wanted,
             claimant,
             accept_clock,
@@ -275,7 +283,7 @@ impl Server {
         stop: impl Future<Output = ()>,
     ) -> Result<(), RunError> {
         let doors = self.doors();
-        let shards = self.identity.plan.shards();
+        let shards = self.identity.plans.shards();
         let ready = |slots: &[Slot]| ready(&ready_line(&doors, slots, shards));
         let Self { seeds, keeper, keeper_events, keeper_stop, counters, stopping, ntp, .. } = self;
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -289,7 +297,6 @@ impl Server {
             tenure: keeper.tenure.clone(),
             time: keeper.time.clone(),
             condition: Arc::clone(&keeper.condition),
-            layout: keeper.layout,
             keeper_events,
             ended,
             ntp,
@@ -352,7 +359,7 @@ fn ready_line(doors: &str, slots: &[Slot], shards: u16) -> String {
 /// The store of the windows. One of this machine is locked at once.
 fn open(
     state: &StateConfig,
-    layout: &Layout,
+    namespace: &Namespace,
     wanted: &Wanted,
     claimant: &Claimant,
 ) -> Result<Box<dyn WindowStore>, StartError> {
@@ -360,7 +367,7 @@ fn open(
     let Wanted { pool, count, fixed, .. } = wanted;
     if let Some(store) = &state.store {
         let holder = claimant.holder;
-        let store = SharedStore::new(store, *layout, pool.clone(), directory, holder)?;
+        let store = SharedStore::new(store, *namespace, pool.clone(), directory, holder)?;
         return Ok(Box::new(store));
     }
     let store = LocalStore::open(directory, allowed_filesystems, pool.clone(), *count, *fixed)?;

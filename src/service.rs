@@ -5,11 +5,11 @@ use core::time::Duration;
 use std::sync::Arc;
 use std::time::Instant;
 
-use coreflake_engine::{Demand, GateView, Lane, LaneEnd, Outcome, Refusal, RunSink, SequencePlan};
+use coreflake_engine::{Demand, GateView, IdSink, Lane, LaneEnd, Outcome, Plans, Refusal};
 use coreflake_protocol::frame::{DATAGRAM_SIZE_MAX, REQUEST_SIZE_MAX};
 use coreflake_protocol::{
-    Count, ErrorCode, ErrorReply, Health, Id, Info, Layout, Parts, Response, ServingState, Slot,
-    Tick, WorkerIds,
+    AnyId, Count, ErrorCode, ErrorReply, Health, IdError, Info, Kind, Namespace, Parsed, Response,
+    ServingState, Slot, WorkerIds,
 };
 use tracing::warn;
 
@@ -32,11 +32,11 @@ const DATAGRAM_SIZE: u16 = DATAGRAM_SIZE_MAX as u16;
 /// What does not change while a server runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
-    pub(crate) layout: Layout,
+    pub(crate) namespace: Namespace,
     pub(crate) datacenter_id: u16,
     /// The slots that were asked for by their numbers, ascending; none when free ones are taken.
     pub(crate) fixed: Arc<[Slot]>,
-    pub(crate) plan: SequencePlan,
+    pub(crate) plans: Plans,
     pub(crate) started: Instant,
 }
 
@@ -53,6 +53,11 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
+    /// How long after the turn began it is `unix_ms`, by the time that is trusted.
+    pub(crate) fn until(&self, unix_ms: u64) -> Duration {
+        self.now.until(unix_ms)
+    }
+
     /// When the turn began, by the wall clock.
     pub(crate) const fn begun(&self) -> WallTime {
         self.begun
@@ -60,8 +65,7 @@ impl Turn {
 }
 
 /// In front of no lane.
-const NO_GATE: GateView =
-    GateView { hi: Tick::ZERO, ahead_ms: 0, refusal: Some(Refusal::Starting) };
+const NO_GATE: GateView = GateView { hi_ms: 0, ahead_ms: 0, refusal: Some(Refusal::Starting) };
 
 /// Answers what a shard is asked. Owned by the shard's thread.
 #[derive(Debug)]
@@ -192,14 +196,15 @@ impl Service {
     pub(crate) fn generate(
         &mut self,
         turn: &Turn,
+        kind: Kind,
         demand: &mut Demand,
-        sink: &mut impl RunSink,
+        sink: &mut impl IdSink,
     ) -> Outcome {
         let outcome = match (&mut self.seat, turn.gate.refusal) {
             (_, Some(refusal)) => Outcome::Refused(refusal),
             // A gate that stands in front of another lane says nothing about this one.
             (Some(seat), None) if turn.seats == self.seats => {
-                seat.lane.generate(turn.now.unix_ms(), turn.gate.hi, demand, sink)
+                seat.lane.generate(turn.now.unix_ms(), turn.gate.hi_ms, kind, demand, sink)
             }
             _ => Outcome::Refused(Refusal::Starting),
         };
@@ -214,19 +219,14 @@ impl Service {
         self.seat.map(|seat| seat.lane)
     }
 
-    pub(crate) fn parse(&self, id: Id) -> Parts {
-        self.identity.layout.parse(id)
-    }
-
-    /// How long after the turn began `tick` begins.
-    pub(crate) fn until(&self, turn: &Turn, tick: Tick) -> Duration {
-        turn.now.until(self.identity.layout.unix_ms(tick))
+    pub(crate) fn parse(&self, id: AnyId) -> Result<Parsed, IdError> {
+        self.identity.namespace.parse(id)
     }
 
     pub(crate) fn health(&self, turn: &Turn) -> Health {
         self.publish();
         let lane = self.seat.as_ref().map(|seat| &seat.lane);
-        let of_lane = || lane?.refusal(turn.now.unix_ms(), turn.gate.hi);
+        let of_lane = || lane?.refusal(turn.now.unix_ms(), turn.gate.hi_ms);
         let refusal = turn.gate.refusal.or_else(of_lane);
         let state = match refusal {
             _ if self.draining => ServingState::Draining,
@@ -250,11 +250,12 @@ impl Service {
     }
 
     pub(crate) fn info(&self, turn: &Turn) -> Info {
-        let Identity { layout, datacenter_id, plan, .. } = &*self.identity;
+        let Identity { namespace, datacenter_id, plans, .. } = &*self.identity;
+        let plan = plans.of(Kind::Snowflake);
         let stats = self.seat.as_ref().map(|seat| *seat.lane.stats()).unwrap_or_default();
         let home = plan.home(self.lane_index);
         Info {
-            layout: *layout,
+            namespace: *namespace,
             datacenter_id: *datacenter_id,
             worker_ids: self.worker_ids(),
             count_max: Count::MAX,
@@ -265,7 +266,7 @@ impl Service {
             home_size: home.end - home.start,
             pool_size: plan.pool_size(),
             window_left_ms: self.window_left_ms(turn),
-            lane_ids: stats.ids,
+            lane_ids: stats.ids_issued(),
             lane_waits: stats.waits,
             lane_pool_claims: stats.pool_claims,
         }
@@ -282,7 +283,7 @@ impl Service {
     }
 
     fn window_left_ms(&self, turn: &Turn) -> u64 {
-        self.identity.layout.unix_ms(turn.gate.hi).saturating_sub(turn.now.unix_ms())
+        turn.gate.hi_ms.saturating_sub(turn.now.unix_ms())
     }
 }
 

@@ -25,7 +25,7 @@ use crate::net::source::SourceFilter;
 use crate::net::udp::UdpDoor;
 use crate::service::Service;
 use crate::tenure::{self, Handover, Left};
-use crate::tick_queue::TickQueue;
+use crate::tick_queue::TickQueues;
 
 /// What the tasks of one shard have in common.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(crate) struct Shard {
     /// Cancelled when the server stops.
     pub(crate) stopping: CancellationToken,
     /// Who waits for sequence space.
-    pub(crate) queue: Rc<TickQueue>,
+    pub(crate) queues: TickQueues,
 }
 
 /// Everything a shard needs, made before its thread starts.
@@ -102,7 +102,7 @@ impl ShardSeed {
             tokens: self.tokens,
             coarse_clock: CoarseClock::new(),
             stopping: self.stopping,
-            queue: Rc::new(TickQueue::new()?),
+            queues: TickQueues::new()?,
         });
         let port = self.sockets.tcp.local_addr()?.port();
         let udp = match self.sockets.udp {
@@ -157,7 +157,7 @@ impl Doors {
         let seats = tenure::obey(orders, |seat| shard.service.borrow_mut().sit(seat));
         tokio::select! {
             result = doors => result,
-            result = shard.queue.run() => result,
+            result = shard.queues.run() => result,
             () = clock => Ok(()),
             () = seats => Ok(()),
         }

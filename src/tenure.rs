@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use coreflake_engine::{Gate, Lane};
-use coreflake_protocol::{Slot, Tick};
+use coreflake_protocol::Slot;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// What a thread needs to issue IDs.
@@ -93,9 +93,9 @@ impl Tenure {
         }
     }
 
-    /// The last tick that may be used, if any may.
-    pub(crate) fn hi(&self) -> Option<Tick> {
-        self.inner().gate.as_ref().map(|gate| gate.view().hi)
+    /// The last millisecond that may be used, since the Unix epoch, if any may.
+    pub(crate) fn hi_ms(&self) -> Option<u64> {
+        self.inner().gate.as_ref().map(|gate| gate.view().hi_ms)
     }
 
     /// The slots that are held, ascending.

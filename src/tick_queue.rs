@@ -5,19 +5,25 @@
 //! the next. So a peer that always wants more is served no earlier than one that wants a single ID.
 
 use core::cell::Cell;
+use core::future::{Future, poll_fn};
 use core::pin::Pin;
+use core::task::Poll;
 use core::time::Duration;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use coreflake_protocol::Tick;
+use coreflake_protocol::Kind;
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
 use crate::timer::Timer;
 
-/// The queue of one shard.
+/// The queues of one shard: one for each kind, for kinds take no numbers from each other.
+#[derive(Debug)]
+pub(crate) struct TickQueues([Rc<TickQueue>; Kind::ALL.len()]);
+
+/// The queue of one kind.
 ///
 /// As long as somebody waits, the timer is armed or somebody has been let in and has not had its
 /// turn: otherwise nobody would ever be let in again. Hence [`TickQueue::let_in_next`] after every
@@ -25,7 +31,7 @@ use crate::timer::Timer;
 #[derive(Debug)]
 pub(crate) struct TickQueue {
     timer: Timer,
-    armed_for: Cell<Option<Tick>>,
+    armed_for_ms: Cell<Option<u64>>,
     line: Arc<Notify>,
     waiting: Cell<usize>,
 }
@@ -39,12 +45,31 @@ pub(crate) struct Place {
     joined: bool,
 }
 
-impl TickQueue {
-    /// Makes the timer. To be called inside the runtime that will wait for it.
+impl TickQueues {
+    /// Makes the timers. To be called inside the runtime that will wait for them.
     pub(crate) fn new() -> io::Result<Self> {
+        let new = || TickQueue::new().map(Rc::new);
+        Ok(Self([new()?, new()?, new()?, new()?, new()?]))
+    }
+
+    /// The queue of this kind.
+    pub(crate) const fn of(&self, kind: Kind) -> &Rc<TickQueue> {
+        &self.0[kind.index()]
+    }
+
+    /// Lets the first in line in whenever a timer fires, for ever.
+    pub(crate) async fn run(&self) -> io::Result<()> {
+        let [a, b, c, d, e] = &self.0;
+        tokio::try_join!(a.run(), b.run(), c.run(), d.run(), e.run())?;
+        Ok(())
+    }
+}
+
+impl TickQueue {
+    fn new() -> io::Result<Self> {
         Ok(Self {
             timer: Timer::new()?,
-            armed_for: Cell::new(None),
+            armed_for_ms: Cell::new(None),
             line: Arc::new(Notify::new()),
             waiting: Cell::new(0),
         })
@@ -55,11 +80,11 @@ impl TickQueue {
         self.waiting.get() == 0
     }
 
-    /// Sees to it that the first in line is let in at `tick`, which is `remaining` from now.
-    pub(crate) fn open_at(&self, tick: Tick, remaining: Duration) -> io::Result<()> {
-        if self.armed_for.get().is_none_or(|armed| tick < armed) {
+    /// Sees to it that the first in line is let in at `unix_ms`, which is `remaining` from now.
+    pub(crate) fn open_at(&self, unix_ms: u64, remaining: Duration) -> io::Result<()> {
+        if self.armed_for_ms.get().is_none_or(|armed_ms| unix_ms < armed_ms) {
             self.timer.arm(remaining)?;
-            self.armed_for.set(Some(tick));
+            self.armed_for_ms.set(Some(unix_ms));
         }
         Ok(())
     }
@@ -71,11 +96,10 @@ impl TickQueue {
         }
     }
 
-    /// Lets the first in line in whenever the timer fires, for ever.
-    pub(crate) async fn run(&self) -> io::Result<()> {
+    async fn run(&self) -> io::Result<()> {
         loop {
             self.timer.fired().await?;
-            self.armed_for.set(None);
+            self.armed_for_ms.set(None);
             self.let_in_next();
         }
     }
@@ -102,6 +126,22 @@ impl Place {
     pub(crate) async fn let_in(&mut self) {
         self.let_in.as_mut().await;
         self.leave();
+    }
+
+    /// Waits until one of these is let in, and tells which. Those that are not in line never are.
+    pub(crate) async fn first_let_in(places: &mut [Self]) -> usize {
+        let first = poll_fn(|context| {
+            let in_line = places.iter_mut().enumerate().filter(|(_, place)| place.joined);
+            for (index, place) in in_line {
+                if place.let_in.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(index);
+                }
+            }
+            Poll::Pending
+        });
+        let index = first.await;
+        places[index].leave();
+        index
     }
 
     fn leave(&mut self) {

@@ -8,10 +8,10 @@ mod chronyd;
 #[path = "ntp/fake.rs"]
 mod fake;
 
+use std::cell::RefCell;
 use std::io::{self, Write};
-use std::mem;
 use std::net::UdpSocket;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -310,13 +310,10 @@ fn without_servers_only_the_kernel_speaks() {
 
 #[test]
 fn changes_are_logged_once_and_name_server_and_offset() {
-    let lines = Lines::default();
-    let writer = lines.clone();
+    // For all threads and once: what is said to a subscriber of one thread depends on what the
+    // tests beside this one did before.
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_target(false);
-    let subscriber = subscriber.with_writer(move || writer.clone()).finish();
-    let _logging = tracing::subscriber::set_default(subscriber);
-    // A test beside this one, which logs nowhere, may have been asked first.
-    tracing::callsite::rebuild_interest_cache();
+    subscriber.with_writer(|| Lines).init();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (fakes, closed) = ([0, 0].map(Fake::ahead_ms), Closed::new());
     let names = [fakes[0].name(), fakes[1].name(), closed.name()];
@@ -326,7 +323,7 @@ fn changes_are_logged_once_and_name_server_and_offset() {
         for _ in 0..count {
             runtime.block_on(monitor.round());
         }
-        lines.take()
+        Lines::take()
     };
 
     let said = rounds(5);
@@ -382,20 +379,23 @@ impl Closed {
     }
 }
 
-/// Log lines as text.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+/// Log lines as text: those of the thread that asks.
+struct Lines;
+
+thread_local! {
+    static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 impl Lines {
-    fn take(&self) -> Vec<String> {
-        let bytes = mem::take(&mut *self.0.lock().unwrap());
+    fn take() -> Vec<String> {
+        let bytes = LINES.take();
         String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
     }
 }
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+        LINES.with_borrow_mut(|lines| lines.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -160,7 +160,9 @@ fn a_library_is_named_where_it_belongs() {
         (
             "clap::",
             &[
+                "src/args/ids.rs",
                 "src/args/mod.rs",
+                "src/args/namespace.rs",
                 "src/args/serve.rs",
                 "src/args/state.rs",
                 "src/args/value.rs",
@@ -194,8 +196,10 @@ fn a_library_is_named_where_it_belongs() {
             "serde",
             &[
                 "src/commands/parse.rs",
+                "src/commands/range.rs",
                 "src/commands/slot_table.rs",
                 "src/config/yaml.rs",
+                "src/details.rs",
                 "src/gateway/",
                 "src/identity/shared/genesis.rs",
                 "src/identity/shared/high_water.rs",
@@ -229,7 +233,7 @@ fn a_library_is_named_where_it_belongs() {
         ("tonic_", &["src/gateway/grpc.rs", "src/gateway/thread.rs"]),
         ("coreflake_etcd::", &["src/identity/shared/etcd/"]),
         ("tokio_stream::", &["src/identity/shared/etcd/"]),
-        ("utoipa::", &["src/gateway/openapi.rs", "src/gateway/rest/"]),
+        ("utoipa::", &["src/details.rs", "src/gateway/openapi.rs", "src/gateway/rest/"]),
         ("form_urlencoded::", &["src/gateway/rest/params.rs"]),
         ("prometheus_client::", &["src/metrics/"]),
         ("procfs::", &["src/metrics/process.rs"]),

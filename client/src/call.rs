@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coreflake_protocol::{
-    DecodeError, ErrorCode, ErrorReply, Health, Info, Parts, Request, Response, ResponseError, Run,
+    AnyId, Count, DecodeError, ErrorCode, ErrorReply, Generated, Health, Info, Kind, ParseReply,
+    Request, Response, ResponseError, Run,
 };
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -29,7 +30,9 @@ pub(crate) enum Answer {
     /// The usual reply to GENERATE; kept apart so that `next` needs no memory.
     Run(Run),
     Runs(Vec<Run>),
-    Parse(Parts),
+    /// IDs of 128 bits.
+    Wide(Vec<AnyId>),
+    Parse(ParseReply),
     Health(Health),
     /// Boxed because it is several times the size of any other answer.
     Info(Box<Info>),
@@ -95,15 +98,8 @@ impl Answer {
     ) -> Option<Result<Self, Refusal>> {
         let answer = match (request, response) {
             (_, Response::Error(error)) => return Some(Err(Refusal::new(error))),
-            (Request::Generate { count, .. }, Response::Generate(runs)) => {
-                if runs.id_count() > u64::from(count.get()) {
-                    return None;
-                }
-                let mut iter = runs.iter();
-                match (iter.next()?, iter.next()) {
-                    (run, None) => Self::Run(run),
-                    _ => Self::Runs(runs.iter().collect()),
-                }
+            (Request::Generate { kind, count }, Response::Generate(generated)) => {
+                Self::generated(*kind, *count, generated)?
             }
             (Request::Parse { .. }, Response::Parse(parts)) => Self::Parse(*parts),
             (Request::Health, Response::Health(health)) => Self::Health(*health),
@@ -114,12 +110,49 @@ impl Answer {
         Some(Ok(answer))
     }
 
-    /// The runs of a GENERATE reply; none of any other.
+    /// The IDs of a GENERATE reply, or `None` when they are of another kind, or more than asked
+    /// for.
+    fn generated(kind: Kind, count: Count, generated: &Generated<'_>) -> Option<Self> {
+        let asked = u64::from(count.get());
+        if kind.is_wide() {
+            let ids = generated.wide(kind)?;
+            return (ids.id_count() <= asked).then(|| Self::Wide(ids.iter().collect()));
+        }
+        let runs = generated.runs()?;
+        if runs.id_count() > asked {
+            return None;
+        }
+        let mut iter = runs.iter();
+        Some(match (iter.next()?, iter.next()) {
+            (run, None) => Self::Run(run),
+            _ => Self::Runs(runs.iter().collect()),
+        })
+    }
+
+    /// How many IDs it brings.
+    pub(crate) fn id_count(&self) -> u32 {
+        match self {
+            Self::Wide(ids) => u32::try_from(ids.len()).unwrap_or(u32::MAX),
+            _ => self.runs().iter().map(|run| run.count().get()).sum(),
+        }
+    }
+
+    /// The IDs of a GENERATE reply to a request for this kind; none of any other.
+    pub(crate) fn ids(&self, kind: Kind) -> impl Iterator<Item = AnyId> + '_ {
+        let wide = match self {
+            Self::Wide(ids) => ids.as_slice(),
+            _ => &[],
+        };
+        let narrow = self.runs().iter().flat_map(|run| run.ids());
+        narrow.filter_map(move |id| AnyId::narrow(kind, id)).chain(wide.iter().copied())
+    }
+
+    /// The runs of a GENERATE reply for a 64-bit kind; none of any other.
     pub(crate) fn runs(&self) -> &[Run] {
         match self {
             Self::Run(run) => std::slice::from_ref(run),
             Self::Runs(runs) => runs,
-            Self::Parse(_) | Self::Health(_) | Self::Info(_) | Self::Ping => &[],
+            Self::Wide(_) | Self::Parse(_) | Self::Health(_) | Self::Info(_) | Self::Ping => &[],
         }
     }
 }

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coreflake_protocol::{Count, Health, Id, Info, Kind as IdKind, Parts, Request};
+use coreflake_protocol::{
+    AnyId, Count, Health, Id as SnowflakeId, Info, Kind as IdKind, ParseReply, Request,
+};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -12,7 +14,7 @@ use tokio::task::AbortHandle;
 use crate::batch::{Batch, COUNT_MAX};
 use crate::builder::{ClientBuilder, Config};
 use crate::call::Answer;
-use crate::dispatch::{Dispatch, generate};
+use crate::dispatch::Dispatch;
 use crate::endpoint::Transport;
 use crate::error::{Error, Kind};
 use crate::link::Link;
@@ -56,21 +58,22 @@ impl Client {
         Self { shared: Arc::new(Shared { dispatch, task: task.abort_handle() }) }
     }
 
-    /// One new ID.
+    /// One new ID of kind `snowflake`.
     ///
     /// # Errors
     ///
     /// When no server gave one before the deadline, or the server refused for good; see [`Error`].
-    pub async fn next(&self) -> Result<Id, Error> {
-        match self.call(generate(Count::ONE)).await? {
+    pub async fn next(&self) -> Result<SnowflakeId, Error> {
+        let request = Request::Generate { kind: IdKind::Snowflake, count: Count::ONE };
+        match self.call(request).await? {
             Answer::Run(run) => Ok(run.first()),
             _ => unreachable!("{PAIRED}"),
         }
     }
 
-    /// `count` new IDs, 1 to 1,000,000. More than 4,096 are asked for with several requests at
-    /// once. The deadline is that of any call, so a large batch may need a longer
-    /// [`call_timeout`](ClientBuilder::call_timeout).
+    /// `count` new IDs of kind `snowflake`, 1 to 1,000,000. More than 4,096 are asked for with
+    /// several requests at once. The deadline is that of any call, so a large batch may need a
+    /// longer [`call_timeout`](ClientBuilder::call_timeout).
     ///
     /// # Errors
     ///
@@ -80,16 +83,18 @@ impl Client {
         if !(1..=COUNT_MAX).contains(&count) {
             return Err(Error::new(Kind::Count { count }));
         }
-        self.shared.dispatch.generate(count).await.map(Batch::new)
+        let answers = self.shared.dispatch.generate(IdKind::Snowflake, count).await?;
+        Ok(Batch::new(answers.iter().flat_map(Answer::runs).copied()))
     }
 
-    /// Takes an ID apart with the layout of the server. Whether that server made it is not checked.
+    /// Takes an ID of any kind apart by the settings of the server. Whether that server made it is
+    /// not checked.
     ///
     /// # Errors
     ///
     /// As [`next`](Self::next).
-    pub async fn parse(&self, id: Id) -> Result<Parts, Error> {
-        match self.call(Request::Parse { kind: IdKind::Snowflake, id }).await? {
+    pub async fn parse(&self, id: impl Into<AnyId>) -> Result<ParseReply, Error> {
+        match self.call(Request::Parse { id: id.into() }).await? {
             Answer::Parse(parts) => Ok(parts),
             _ => unreachable!("{PAIRED}"),
         }
@@ -130,18 +135,17 @@ impl Client {
         Ok(round_trip)
     }
 
-    async fn call(&self, request: Request<'static>) -> Result<Answer, Error> {
+    pub(crate) async fn call(&self, request: Request<'static>) -> Result<Answer, Error> {
         self.shared.dispatch.call(request).await.map(|(answer, _)| answer)
     }
 
-    #[cfg(test)]
     pub(crate) fn dispatch(&self) -> &Dispatch {
         &self.shared.dispatch
     }
 }
 
 /// Why an answer of another operation cannot reach a caller.
-const PAIRED: &str = "Answer::read lets only the answer to its own request through";
+pub(crate) const PAIRED: &str = "Answer::read lets only the answer to its own request through";
 
 impl Drop for Shared {
     /// Calls borrow the client, so none is waiting: there is nothing the task could still finish.

@@ -4,18 +4,16 @@
 //! somebody whose address was forged. Who wants a long reply pads the request.
 
 use coreflake_protocol::frame::{self, DATAGRAM_SIZE_MAX, HEADER_SIZE, Split};
-use coreflake_protocol::{Count, ErrorReply, Frame, RUN_SIZE, Request};
-
-/// As many runs as fit the longest reply.
-const RUNS_MAX: usize = (DATAGRAM_SIZE_MAX - HEADER_SIZE) / RUN_SIZE;
+use coreflake_protocol::{Count, ErrorReply, Frame, RUN_SIZE, Request, WIDE_SIZE, WorkerIds};
 
 /// Room for every ERROR with its whole text, and for every reply that is no GENERATE.
 const PADDED_SIZE_MIN: usize = ErrorReply::FRAME_SIZE_MIN + ErrorReply::TEXT_SIZE_MAX;
 
-/// The longest reply besides GENERATE and ERROR is INFO.
-const INFO_FRAME_SIZE: usize = HEADER_SIZE + 80;
+/// The longest reply besides GENERATE and ERROR is INFO, of a server with as many workers as may
+/// be.
+const INFO_FRAME_SIZE: usize = HEADER_SIZE + 96 + 2 * (WorkerIds::MAX - 1);
 
-const _: () = assert!(RUNS_MAX == 98 && INFO_FRAME_SIZE < PADDED_SIZE_MIN);
+const _: () = assert!(INFO_FRAME_SIZE < PADDED_SIZE_MIN);
 
 /// Writes `request` into `out` as the only datagram, padded for its reply.
 pub(crate) fn encode(request: &Request<'_>, nonce: u64, out: &mut Vec<u8>) {
@@ -40,11 +38,14 @@ const fn size(request: &Request<'_>) -> usize {
     match request {
         // The one request where speed counts: it is as long as its reply without any padding, and
         // an ERROR fits with its code and delay, which is what a program needs.
-        Request::Generate { count: Count::ONE, .. } => 0,
-        Request::Generate { count, .. } => {
+        Request::Generate { kind, count: Count::ONE } => {
+            HEADER_SIZE + if kind.is_wide() { WIDE_SIZE } else { RUN_SIZE }
+        }
+        Request::Generate { kind, count } => {
             let count = count.get() as usize;
-            let runs = if count < RUNS_MAX { count } else { RUNS_MAX };
-            let size = HEADER_SIZE + runs * RUN_SIZE;
+            let piece = if kind.is_wide() { WIDE_SIZE } else { RUN_SIZE };
+            let fit = (DATAGRAM_SIZE_MAX - HEADER_SIZE) / piece;
+            let size = HEADER_SIZE + piece * if count < fit { count } else { fit };
             if size < PADDED_SIZE_MIN { PADDED_SIZE_MIN } else { size }
         }
         _ => PADDED_SIZE_MIN,
@@ -75,6 +76,11 @@ mod tests {
         assert_eq!(generate(20).len(), 16 + 12 * 20);
         assert_eq!(generate(98).len(), 1192);
         assert_eq!(generate(4096).len(), 1192);
+        let wide = |count| {
+            let count = Count::new(count).unwrap();
+            encoded(&Request::Generate { kind: Kind::Ulid, count }).len()
+        };
+        assert_eq!([wide(1), wide(2), wide(74), wide(75)], [32, 184, 1200, 1200]);
         assert_eq!(encoded(&Request::Ping).len(), 184);
         assert_eq!(encoded(&Request::Info).len(), 184);
     }

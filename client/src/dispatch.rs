@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use coreflake_protocol::{Count, Kind as IdKind, Request, Run};
+use coreflake_protocol::{Count, Kind as IdKind, Request};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -62,33 +62,32 @@ impl Dispatch {
         }
     }
 
-    /// Runs of `count` IDs together. The requests of a round are all on their way before the first
-    /// reply is waited for; what they leave missing, because they failed or were answered in part,
-    /// is asked for in the next.
-    pub(crate) async fn generate(&self, count: u32) -> Result<Vec<Run>, Error> {
+    /// Answers with `count` IDs together. The requests of a round are all on their way before the
+    /// first reply is waited for; what they leave missing, because they failed or were answered in
+    /// part, is asked for in the next.
+    pub(crate) async fn generate(&self, kind: IdKind, count: u32) -> Result<Vec<Answer>, Error> {
         self.check_process()?;
         let mut retry = Retry::new(&self.config, Instant::now());
-        let mut runs = Vec::new();
+        let mut answers = Vec::new();
         let mut missing = count;
         for _ in 0..ROUNDS_MAX {
             let mut waiting = Vec::new();
             for count in pieces(missing) {
-                waiting.push(self.submit(generate(count), retry.deadline).await?);
+                waiting.push(self.submit(Request::Generate { kind, count }, retry.deadline).await?);
             }
             let mut failed = None;
             for outcome in waiting {
                 match self.outcome(outcome, retry.deadline).await? {
                     Ok(answer) => {
-                        runs.extend_from_slice(answer.runs());
-                        let got: u32 = answer.runs().iter().map(|run| run.count().get()).sum();
-                        missing = missing.saturating_sub(got);
+                        missing = missing.saturating_sub(answer.id_count());
+                        answers.push(answer);
                     }
                     Err(failure) if failure.is_retryable() => failed = Some(failure),
                     Err(failure) => return Err(self.failure(failure)),
                 }
             }
             if missing == 0 {
-                return Ok(runs);
+                return Ok(answers);
             }
             if let Some(failure) = failed {
                 retry.pause(failure).await?;
@@ -174,10 +173,6 @@ impl<'a> Retry<'a> {
     }
 }
 
-pub(crate) const fn generate(count: Count) -> Request<'static> {
-    Request::Generate { kind: IdKind::Snowflake, count }
-}
-
 /// Cuts `count` into requests, each as large as one may be.
 fn pieces(count: u32) -> impl Iterator<Item = Count> {
     let starts = (0..count).step_by(Count::MAX as usize);
@@ -207,6 +202,6 @@ mod tests {
         let error = forked.call(Request::Ping).await.unwrap_err();
         assert!(error.to_string().contains("does not survive a fork"), "{error}");
         assert!(!error.is_retryable());
-        assert!(forked.generate(1).await.is_err());
+        assert!(forked.generate(IdKind::Snowflake, 1).await.is_err());
     }
 }

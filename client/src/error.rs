@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coreflake_protocol::ErrorCode;
+use coreflake_protocol::{BoundsError, ErrorCode};
 
 use crate::batch::COUNT_MAX;
 use crate::call::{Failure, Lost, Refusal};
@@ -43,6 +43,8 @@ pub(crate) enum Kind {
     Refused { endpoint: Arc<str>, refusal: Refusal },
     #[error("{endpoint}: {missing} IDs are missing after {rounds} rounds of replies")]
     Short { endpoint: Arc<str>, missing: u32, rounds: u32 },
+    #[error("{0}")]
+    Range(BoundsError),
 }
 
 impl Error {
@@ -104,7 +106,8 @@ impl Error {
             | Kind::NoRuntime
             | Kind::Forked { .. }
             | Kind::Ended { .. }
-            | Kind::Count { .. } => false,
+            | Kind::Count { .. }
+            | Kind::Range(_) => false,
         }
     }
 

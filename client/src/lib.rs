@@ -37,6 +37,25 @@
 //! * It does not survive `fork`: build a client in the child. A call on an inherited one fails with
 //!   an [`Error`] that says so.
 //!
+//! # Kinds
+//!
+//! [`next`](Client::next) brings a [`SnowflakeId`]; [`instagram`](Client::instagram),
+//! [`uuid1`](Client::uuid1), [`uuid7`](Client::uuid7) and [`ulid`](Client::ulid) bring the others,
+//! and [`next_of`](Client::next_of) any [`Kind`] as an [`AnyId`].
+//!
+//! With the feature `serde`, IDs can be part of what is written and read. In JSON a [`SnowflakeId`]
+//! is a string, since many readers lose the last digits of large numbers; numbers are read too:
+//!
+//! ```
+//! # #[cfg(feature = "serde")] {
+//! use coreflake_client::SnowflakeId;
+//!
+//! let id = SnowflakeId::new(1234567890123456789).expect("below 2^63");
+//! assert_eq!(serde_json::to_string(&id).unwrap(), r#""1234567890123456789""#);
+//! assert_eq!(serde_json::from_str::<SnowflakeId>("1234567890123456789").unwrap(), id);
+//! # }
+//! ```
+//!
 //! # IDs without a server
 //!
 //! Taking an ID apart needs only its [`Layout`]:
@@ -63,6 +82,7 @@ mod datagram;
 mod dispatch;
 mod endpoint;
 mod error;
+mod kinds;
 mod link;
 mod pending;
 mod pipeline;
@@ -73,6 +93,8 @@ pub use batch::{Batch, Ids};
 pub use builder::ClientBuilder;
 pub use client::Client;
 pub use coreflake_protocol::{
-    ClockState, ErrorCode, Health, Id, Info, Layout, Parts, Run, ServingState, StoreState,
+    AnyId, Bounds, BoundsError, ClockState, Encoding, ErrorCode, Health, Id, Id as SnowflakeId,
+    IdError, Info, Kind, Layout, Namespace, ParseReply, Parts, Run, ServingState, StoreState, Ulid,
+    Uuid, Widths,
 };
 pub use error::Error;

@@ -1,14 +1,20 @@
 #!/usr/bin/env python3
-"""Fetches IDs from a coreflake server and takes them apart. Usage: ids.py tcp|udp HOST PORT [COUNT]"""
+"""Fetches IDs from a coreflake server and takes them apart.
+
+Usage: ids.py tcp|udp HOST PORT [COUNT [KIND]]
+"""
 
 import datetime
 import secrets
 import socket
 import struct
 import sys
+import uuid
 
 GENERATE, PARSE, INFO, ERROR = 0x01, 0x02, 0x04, 0xFF
-SNOWFLAKE = 1
+KINDS = {"snowflake": 1, "instagram": 2, "uuid1": 3, "ulid": 4, "uuid7": 5}
+WIDE = {"uuid1", "ulid", "uuid7"}  # of 128 bits
+BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 HEADER = struct.Struct(">IBBHQ")  # length of what follows, version, opcode, flags, request id
 UNIX_EPOCH = datetime.datetime(1970, 1, 1)
 
@@ -21,7 +27,7 @@ def connect_tcp(host, port):
         stream.flush()
         length = stream.read(4)
         size = int.from_bytes(length, "big")
-        if not 12 <= size <= 65_532:
+        if not 12 <= size <= 66_556:
             raise ConnectionError("the connection was closed or carries something else")
         return length + stream.read(size)
 
@@ -64,17 +70,29 @@ def ask(exchange, opcode, payload=b""):
     return frame[HEADER.size :]
 
 
-def generate(exchange, count):
+def generate(exchange, kind, count):
     """At least one ID and at most `count`: over UDP as many as fit into the reply."""
-    payload = ask(exchange, GENERATE, struct.pack(">BxxxIxxxx", SNOWFLAKE, count))
+    payload = ask(exchange, GENERATE, struct.pack(">BxxxIxxxx", KINDS[kind], count))
+    if kind in WIDE:
+        ids = [int.from_bytes(value, "big") for (value,) in struct.iter_unpack(">16s", payload)]
+        if not 1 <= len(ids) <= count:
+            raise ValueError("the server sent a number of IDs that was not asked for")
+        return ids
     runs = list(struct.iter_unpack(">QI", payload))
     if not 1 <= sum(size for _, size in runs) <= count:
         raise ValueError("the server sent a number of IDs that was not asked for")
     return [first + offset for first, size in runs for offset in range(size)]
 
 
+def text(kind, number):
+    """An ID as people write it."""
+    if kind == "ulid":
+        return "".join(BASE32[number >> shift & 31] for shift in range(125, -1, -5))
+    return str(uuid.UUID(int=number)) if kind in WIDE else str(number)
+
+
 def take_apart(number, widths, epoch_ms):
-    """Unix milliseconds, datacenter, worker, sequence: parts of `widths` bits, the last one lowest."""
+    """Unix milliseconds, datacenter, worker, sequence: parts of `widths` bits, the last one lowest. Ticks of 1 ms."""
     parts = []
     for width in reversed(widths):
         parts.append(number & (1 << width) - 1)
@@ -83,25 +101,28 @@ def take_apart(number, widths, epoch_ms):
     return epoch_ms + tick, datacenter_id, worker_id, sequence
 
 
-def main(transport, host, port, count=5):
+def main(transport, host, port, count=5, kind="snowflake"):
     exchange = {"tcp": connect_tcp, "udp": connect_udp}[transport](host, int(port))
     *widths, epoch_ms, count_max = struct.unpack_from(">4B4xQ8xI", ask(exchange, INFO))
     ids = []
     while (missing := int(count) - len(ids)) > 0:
-        ids += generate(exchange, min(missing, count_max))
-    for number in ids[:1]:
-        parsed = struct.unpack_from(">QHHI", ask(exchange, PARSE, struct.pack(">B7xQ", SNOWFLAKE, number)))
-        if parsed != take_apart(number, widths, epoch_ms):
-            raise ValueError(f"the server takes {number} apart as {parsed}")
+        ids += generate(exchange, kind, min(missing, count_max))
     for number in ids:
-        unix_ms, datacenter, worker, sequence = take_apart(number, widths, epoch_ms)
+        size = 16 if kind in WIDE else 8
+        asked = struct.pack(">B7x", KINDS[kind]) + number.to_bytes(size, "big")
+        parsed = struct.unpack_from(">QHHI", ask(exchange, PARSE, asked))
+        if kind == "snowflake" and parsed != take_apart(number, widths, epoch_ms):
+            raise ValueError(f"the server takes {number} apart as {parsed}")
+        unix_ms, datacenter, worker, sequence = parsed
         time = (UNIX_EPOCH + datetime.timedelta(milliseconds=unix_ms)).isoformat(timespec="milliseconds")
-        print(f"{number} {time}Z datacenter={datacenter} worker={worker} sequence={sequence}")
+        print(f"{text(kind, number)} {time}Z datacenter={datacenter} worker={worker} sequence={sequence}")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (4, 5) or sys.argv[1] not in ("tcp", "udp"):
+    if len(sys.argv) not in (4, 5, 6) or sys.argv[1] not in ("tcp", "udp"):
         sys.exit(__doc__)
+    if len(sys.argv) == 6 and sys.argv[5] not in KINDS:
+        sys.exit(f"ids.py: the kinds are {', '.join(KINDS)}")
     try:
         main(*sys.argv[1:])
     except (OSError, ValueError, struct.error) as problem:

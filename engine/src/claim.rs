@@ -1,7 +1,5 @@
 //! How a slot's record may change: claimed, extended, released. Nothing else is ever written.
 
-use coreflake_protocol::{Layout, Tick};
-
 use crate::clock::REFUSE_MS_MIN;
 use crate::record::{Host, Record};
 use crate::window::Window;
@@ -13,7 +11,7 @@ pub struct Claimant {
     pub holder: u128,
     /// The host, for people.
     pub host: Host,
-    /// How far ahead of the clock ticks are reserved, in milliseconds.
+    /// How far ahead of the clock time is reserved, in milliseconds.
     pub ahead_ms: u64,
 }
 
@@ -65,7 +63,7 @@ impl Claimant {
 }
 
 impl Swap {
-    /// More ticks for the holder of `from`.
+    /// More time for the holder of `from`.
     ///
     /// # Panics
     ///
@@ -77,7 +75,7 @@ impl Swap {
     }
 
     /// The unused rest of the last window, given back by its holder after all lanes are gone:
-    /// `issued_ms` is the highest tick that any of them has entered, if one has.
+    /// `issued_ms` is the highest millisecond that any of them has entered, if one has.
     ///
     /// The only write that lowers a bound. It raises the term, so that `(term, bound)` of a record
     /// only ever rises: a record that is lower than one seen before comes from a backup.
@@ -93,17 +91,16 @@ impl Swap {
         attempt: u64,
     ) -> Self {
         let bound_ms = issued_ms.unwrap_or(lo_ms).max(lo_ms);
-        assert!(bound_ms <= from.bound_ms, "ticks beyond the bound were used");
+        assert!(bound_ms <= from.bound_ms, "time beyond the bound was used");
         let term = from.term.saturating_add(1);
         let to = Record { term, bound_ms, written_ms: now_ms, attempt, ..from.clone() };
         Self { from, to }
     }
 
     /// The window that a claim wins. To be called once, when the store has said that it did.
-    pub fn won(&self, layout: &Layout) -> Window {
+    pub fn won(&self) -> Window {
         assert!(self.to.term > self.from.term, "a window is won by a claim");
-        let tick = |unix_ms: u64| Tick::new(unix_ms.saturating_sub(layout.epoch_ms()));
-        Window::won(tick(self.from.bound_ms), tick(self.to.bound_ms))
+        Window::won(self.from.bound_ms, self.to.bound_ms)
     }
 }
 

@@ -1,9 +1,7 @@
-//! What to do when the wall clock stands behind the last tick issued.
+//! What to do when the wall clock stands behind the last millisecond entered.
 //!
-//! A restart is the same case: the first tick of a new window lies above everything the slot issued
-//! before, and the clock may not have reached it yet.
-
-use coreflake_protocol::Tick;
+//! A restart is the same case: the first millisecond of a new window lies above everything the slot
+//! issued before, and the clock may not have reached it yet.
 
 use crate::outcome::Refusal;
 
@@ -13,30 +11,30 @@ pub const HOLD_MS_MIN: u64 = 5;
 /// A clock this far back, in milliseconds, makes the lane refuse.
 pub const REFUSE_MS_MIN: u64 = 1_000;
 
-/// What the distance between clock and last tick asks for.
+/// What the distance between clock and last millisecond asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The clock is past the last tick: go on at the clock's tick.
+    /// The clock is past the last millisecond: go on at the clock's.
     Advance,
-    /// The clock is at the last tick: use what is left of it, then wait for the next.
+    /// The clock is at the last millisecond: use what is left of its tick, then wait for the next.
     Stay,
     /// The clock is less than [`HOLD_MS_MIN`] back: wait until it is there again.
     WaitOut,
-    /// The clock is less than [`REFUSE_MS_MIN`] back: stay on the last tick, and when it is used up
-    /// count on, at the pace of the clock and no further ahead of it than at first.
+    /// The clock is less than [`REFUSE_MS_MIN`] back: stay where the lane is, and when the tick is
+    /// used up count on, at the pace of the clock and no further ahead of it than at first.
     Hold,
 }
 
-/// Compares the clock with the last tick issued.
+/// Compares the clock with the last millisecond entered, both since the Unix epoch.
 ///
 /// # Errors
 ///
 /// [`Refusal::ClockRegression`] when the clock is [`REFUSE_MS_MIN`] or more back.
-pub const fn judge(now: Tick, last: Tick) -> Result<Verdict, Refusal> {
-    if now.get() > last.get() {
+pub const fn judge(now_ms: u64, last_ms: u64) -> Result<Verdict, Refusal> {
+    if now_ms > last_ms {
         return Ok(Verdict::Advance);
     }
-    match last.since(now) {
+    match last_ms - now_ms {
         0 => Ok(Verdict::Stay),
         behind_ms if behind_ms < HOLD_MS_MIN => Ok(Verdict::WaitOut),
         behind_ms if behind_ms < REFUSE_MS_MIN => Ok(Verdict::Hold),
@@ -53,9 +51,9 @@ mod tests {
 
     #[test]
     fn the_thresholds_are_those_of_the_mission() {
-        let last = Tick::new(10_000);
-        let at = |behind| judge(last.minus(behind), last);
-        assert_eq!(judge(last.next(), last), Ok(Verdict::Advance));
+        let last = 10_000;
+        let at = |behind| judge(last - behind, last);
+        assert_eq!(judge(last + 1, last), Ok(Verdict::Advance));
         assert_eq!(at(0), Ok(Verdict::Stay));
         assert_eq!((at(1), at(4)), (Ok(Verdict::WaitOut), Ok(Verdict::WaitOut)));
         assert_eq!((at(5), at(999)), (Ok(Verdict::Hold), Ok(Verdict::Hold)));

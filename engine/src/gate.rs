@@ -1,17 +1,16 @@
 //! What the control plane tells the lanes: one word, read once per batch.
 
-use coreflake_protocol::Tick;
 use crossbeam_utils::CachePadded;
 
 use crate::outcome::Refusal;
 use crate::sync::{AtomicU64, Ordering};
 use crate::window::Window;
 
-/// The upper end of the reserved ticks, and whether they may be used. The control plane writes, all
+/// The upper end of the reserved time, and whether they may be used. The control plane writes, all
 /// lanes read.
 ///
-/// The word holds `hi` in its lower bits and flags above; what belongs to a flag stands beside it
-/// and is read only when the flag is set.
+/// The word holds `hi_ms` in its lower bits and flags above; what belongs to a flag stands beside
+/// it and is read only when the flag is set.
 #[derive(Debug)]
 pub struct Gate {
     inner: CachePadded<Inner>,
@@ -26,8 +25,8 @@ struct Inner {
 /// One look at the gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GateView {
-    /// The last tick that may be used.
-    pub hi: Tick,
+    /// The last millisecond that may be used, since the Unix epoch.
+    pub hi_ms: u64,
     /// How far the wall clock is ahead of the time that is trusted, in milliseconds.
     pub ahead_ms: u64,
     /// Why nothing may be issued, whatever the lanes say.
@@ -40,10 +39,10 @@ const DRIFTED: u64 = 1 << 62;
 const AHEAD: u64 = 1 << 61;
 
 impl Gate {
-    /// A gate in front of the window that begins behind `lo`, closed until the window is won.
-    pub(crate) fn new(lo: Tick) -> Self {
-        assert!(lo.get() <= HI_MASK, "a tick of a layout");
-        let word = AtomicU64::new(lo.get() | STARTING);
+    /// A gate in front of the window that begins behind `lo_ms`, closed until the window is won.
+    pub(crate) fn new(lo_ms: u64) -> Self {
+        assert!(lo_ms <= HI_MASK, "a time of this age");
+        let word = AtomicU64::new(lo_ms | STARTING);
         Self { inner: CachePadded::new(Inner { word, ahead_ms: AtomicU64::new(0) }) }
     }
 
@@ -51,9 +50,9 @@ impl Gate {
     /// too early.
     pub fn view(&self) -> GateView {
         let word = self.inner.word.load(Ordering::Acquire);
-        let hi = Tick::new(word & HI_MASK);
-        if word == hi.get() {
-            return GateView { hi, ahead_ms: 0, refusal: None };
+        let hi_ms = word & HI_MASK;
+        if word == hi_ms {
+            return GateView { hi_ms, ahead_ms: 0, refusal: None };
         }
         let refusal = if word & STARTING != 0 {
             Some(Refusal::Starting)
@@ -62,7 +61,7 @@ impl Gate {
         };
         let ahead = word & AHEAD != 0;
         let ahead_ms = if ahead { self.inner.ahead_ms.load(Ordering::Acquire) } else { 0 };
-        GateView { hi, ahead_ms, refusal }
+        GateView { hi_ms, ahead_ms, refusal }
     }
 
     /// Opens the gate to the window that was won. It must be the one the lanes stand in front of.
@@ -73,21 +72,22 @@ impl Gate {
     pub fn open(&self, window: Window) {
         let view = self.view();
         assert!(view.refusal == Some(Refusal::Starting), "a gate opens once");
-        assert!(view.hi == window.lo(), "the window of these lanes");
-        self.raise(window.hi());
+        assert!(view.hi_ms == window.lo_ms(), "the window of these lanes");
+        self.raise(window.hi_ms());
         self.set(STARTING, false);
     }
 
-    /// Makes the ticks up to `hi` usable. To be called after the store has acknowledged them.
+    /// Makes the time up to `hi_ms` usable. To be called after the store has acknowledged them.
     ///
     /// # Panics
     ///
-    /// When `hi` is below what was published before.
-    pub fn raise(&self, hi: Tick) {
-        assert!(hi.get() <= HI_MASK, "a tick of a layout");
+    /// When `hi_ms` is below what was published before.
+    pub fn raise(&self, hi_ms: u64) {
+        assert!(hi_ms <= HI_MASK, "a time of this age");
         let result = self.inner.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
-            assert!(word & HI_MASK <= hi.get(), "the gate only rises: {} to {hi}", word & HI_MASK);
-            Some(word & !HI_MASK | hi.get())
+            let before_ms = word & HI_MASK;
+            assert!(before_ms <= hi_ms, "the gate only rises: {before_ms} to {hi_ms}");
+            Some(word & !HI_MASK | hi_ms)
         });
         debug_assert!(result.is_ok());
     }
@@ -118,22 +118,22 @@ mod tests {
     use super::*;
 
     fn open() -> Gate {
-        let gate = Gate::new(Tick::new(5));
+        let gate = Gate::new(5);
         assert_eq!(gate.view().refusal, Some(Refusal::Starting));
-        gate.open(Window::won(Tick::new(5), Tick::new(9)));
+        gate.open(Window::won(5, 9));
         gate
     }
 
     #[test]
     fn flags_and_bound_do_not_disturb_each_other() {
         let gate = open();
-        let plain = |hi| GateView { hi: Tick::new(hi), ahead_ms: 0, refusal: None };
+        let plain = |hi| GateView { hi_ms: hi, ahead_ms: 0, refusal: None };
         assert_eq!(gate.view(), plain(9));
         gate.refuse_drift(true);
         gate.correct(77);
-        gate.raise(Tick::new(12));
+        gate.raise(12);
         let refusal = Some(Refusal::ClockDrift);
-        assert_eq!(gate.view(), GateView { hi: Tick::new(12), ahead_ms: 77, refusal });
+        assert_eq!(gate.view(), GateView { hi_ms: 12, ahead_ms: 77, refusal });
         gate.correct(0);
         gate.refuse_drift(false);
         assert_eq!(gate.view(), plain(12));
@@ -142,12 +142,12 @@ mod tests {
     #[test]
     #[should_panic(expected = "the window of these lanes")]
     fn another_window_does_not_open_it() {
-        Gate::new(Tick::new(5)).open(Window::won(Tick::new(6), Tick::new(9)));
+        Gate::new(5).open(Window::won(6, 9));
     }
 
     #[test]
     #[should_panic(expected = "the gate only rises")]
     fn it_never_falls() {
-        open().raise(Tick::new(8));
+        open().raise(8);
     }
 }

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use coreflake_protocol::{Layout, Slot, Tick};
+use coreflake_protocol::{Kind, Namespace, Slot};
 
+use crate::cursor::Cursor;
+use crate::entropy::Entropy;
 use crate::gate::Gate;
 use crate::lane::Lane;
-use crate::plan::SequencePlan;
+use crate::plans::Plans;
 use crate::pool::Pool;
 
 /// The lanes of one or more slots for one claim of them. There is no way to reset one: who loses a
@@ -20,32 +22,42 @@ pub struct Incarnation {
 }
 
 impl Incarnation {
-    /// Lanes for the window that begins behind `lo`, and for all that follow it. They issue nothing
-    /// before [`Gate::open`] is given that window. With several slots the plan shares the sequence
-    /// spaces of all, and the window is one that all have: see
+    /// Lanes for the window that begins behind `lo_ms`, and for all that follow it. They issue
+    /// nothing before [`Gate::open`] is given that window. With several slots the plans share the
+    /// numbers of all, and the window is one that all have: see
     /// [`Window::common`](crate::Window::common).
     ///
     /// # Panics
     ///
-    /// When the slots do not ascend, or the plan is one for another number of them.
-    pub fn begin(layout: Layout, slots: &[Slot], plan: &SequencePlan, lo: Tick) -> Self {
-        let numbers = slots.iter().map(|slot| layout.slot_number(*slot));
+    /// When the slots do not ascend, or the plans are for another number of them.
+    pub fn begin(
+        namespace: Namespace,
+        slots: &[Slot],
+        plans: &Plans,
+        lo_ms: u64,
+        entropy: &Entropy,
+    ) -> Self {
+        let numbers = slots.iter().map(|slot| namespace.layout().slot_number(*slot));
         assert!(numbers.is_sorted_by(|slot, next| slot < next), "slots ascend, each is there once");
-        let spaces = u64::from(layout.sequence_space()) * slots.len() as u64;
-        assert!(u64::from(plan.space()) == spaces, "a plan for {} slots", slots.len());
+        assert!(usize::from(plans.slots()) == slots.len(), "plans for {} slots", slots.len());
         let slots: Arc<[Slot]> = slots.into();
-        let pool = Arc::new(Pool::new(plan.pool()));
-        let lanes = (0..plan.lanes())
+        let pools = Kind::ALL.map(|kind| Arc::new(Pool::new(plans.of(kind).pool())));
+        let lanes = (0..plans.lanes())
             .map(|lane| {
-                Lane::new(layout, Arc::clone(&slots), plan.home(lane), Arc::clone(&pool), lo)
+                let cursors = Kind::ALL.map(|kind| {
+                    let (home, pool) = (plans.of(kind).home(lane), &pools[kind.index()]);
+                    Cursor::new(namespace.scale(kind), home, Arc::clone(pool), lo_ms)
+                });
+                let slots = Arc::clone(&slots);
+                Lane::new(namespace, slots, cursors, lo_ms, entropy, lane)
             })
             .collect();
-        Self { lanes, gate: Arc::new(Gate::new(lo)) }
+        Self { lanes, gate: Arc::new(Gate::new(lo_ms)) }
     }
 
-    /// Ends an incarnation: takes all its lanes, and gives the highest tick that one of them has
-    /// entered. What lies above may be given back.
-    pub fn end(lanes: Vec<Lane>) -> Option<Tick> {
-        lanes.into_iter().filter_map(|lane| lane.last_tick()).max()
+    /// Ends an incarnation: takes all its lanes, and gives the highest millisecond, since the Unix
+    /// epoch, that one of them has entered. What lies above may be given back.
+    pub fn end(lanes: Vec<Lane>) -> Option<u64> {
+        lanes.into_iter().filter_map(|lane| lane.last_ms()).max()
     }
 }

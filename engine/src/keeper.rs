@@ -1,11 +1,9 @@
-//! Holds a slot: when to reserve further ticks, and what to make of the store's answers.
+//! Holds a slot: when to reserve further time, and what to make of the store's answers.
 //!
 //! A state machine without a store and without a clock. One swap is under way at a time. A bound is
 //! published only after the store has acknowledged it, or after the record was found to be, byte
 //! for byte, what this keeper has tried to write: "the holder is me" is not enough, since a copied
 //! process has the same holder.
-
-use coreflake_protocol::{Layout, Tick};
 
 use crate::claim::Swap;
 use crate::record::Record;
@@ -18,7 +16,6 @@ const OPEN_MAX: usize = 16;
 /// The holder of one claim. Lost is for ever: who claims the slot again makes a new one.
 #[derive(Debug)]
 pub struct Keeper {
-    layout: Layout,
     ahead_ms: u64,
     /// The record as last known to be durable.
     held: Record,
@@ -67,8 +64,8 @@ pub enum Outcome {
 pub enum Verdict {
     /// Nothing yet.
     Nothing,
-    /// Ticks up to this one may be used.
-    Publish(Tick),
+    /// The time up to this millisecond, since the Unix epoch, may be used.
+    Publish(u64),
     /// The slot is lost: somebody else has claimed it. What was published before may still be used
     /// up.
     Lost,
@@ -79,11 +76,11 @@ pub enum Verdict {
 
 impl Keeper {
     /// The keeper of a claim that was won.
-    pub fn new(layout: Layout, claim: Swap, ahead_ms: u64) -> Self {
+    pub fn new(claim: Swap, ahead_ms: u64) -> Self {
         let Swap { from, to } = claim;
         assert!(to.bound_ms > from.bound_ms && to.term > from.term, "a claim that was won");
         let lo_ms = from.bound_ms;
-        Self { layout, ahead_ms, held: to, lo_ms, open: Vec::new(), state: State::Resting }
+        Self { ahead_ms, held: to, lo_ms, open: Vec::new(), state: State::Resting }
     }
 
     /// What to do at `now_ms`, a time that is trusted. `attempt` is random.
@@ -95,10 +92,8 @@ impl Keeper {
                 Some(Order::Look)
             }
             State::Resting => {
-                let (now, hi) = (self.tick(now_ms), self.tick(self.held.bound_ms));
-                let target = reserve::target(now, hi, self.ahead_ms)?;
+                let bound_ms = reserve::target(now_ms, self.held.bound_ms, self.ahead_ms)?;
                 self.state = State::Busy;
-                let bound_ms = self.layout.unix_ms(target);
                 let swap = Swap::extend(self.held.clone(), bound_ms, now_ms, attempt);
                 Some(Order::Swap(swap))
             }
@@ -167,13 +162,12 @@ impl Keeper {
         &self.held
     }
 
-    /// How to give the unused rest back, when nothing is in doubt. `issued` is the highest tick
-    /// that any lane has entered; the lanes must be gone.
-    pub fn release(self, issued: Option<Tick>, now_ms: u64, attempt: u64) -> Option<Swap> {
+    /// How to give the unused rest back, when nothing is in doubt. `issued_ms` is the highest
+    /// millisecond that any lane has entered; the lanes must be gone.
+    pub fn release(self, issued_ms: Option<u64>, now_ms: u64, attempt: u64) -> Option<Swap> {
         if self.state != State::Resting || !self.open.is_empty() {
             return None;
         }
-        let issued_ms = issued.map(|tick| self.layout.unix_ms(tick));
         Some(Swap::release(self.held, self.lo_ms, issued_ms, now_ms, attempt))
     }
 
@@ -183,11 +177,7 @@ impl Keeper {
         self.open.clear();
         self.held = record;
         self.state = State::Resting;
-        Verdict::Publish(self.tick(self.held.bound_ms))
-    }
-
-    fn tick(&self, unix_ms: u64) -> Tick {
-        Tick::new(unix_ms.saturating_sub(self.layout.epoch_ms()))
+        Verdict::Publish(self.held.bound_ms)
     }
 }
 
@@ -204,7 +194,7 @@ mod tests {
     fn keeper() -> Keeper {
         let claimant = Claimant { holder: 9, host: Host::new("here"), ahead_ms: AHEAD_MS };
         let claim = claimant.claim(free(NOW_MS - 50), NOW_MS, 1).unwrap();
-        Keeper::new(Layout::SNOWFLAKE, claim, AHEAD_MS)
+        Keeper::new(claim, AHEAD_MS)
     }
 
     fn swap_of(order: Option<Order>) -> Swap {
@@ -214,10 +204,6 @@ mod tests {
         }
     }
 
-    fn tick(unix_ms: u64) -> Tick {
-        Layout::SNOWFLAKE.tick(unix_ms).unwrap()
-    }
-
     #[test]
     fn one_extension_at_a_time_published_when_acknowledged() {
         let mut keeper = keeper();
@@ -225,7 +211,7 @@ mod tests {
         let swap = swap_of(keeper.poll(NOW_MS + 1_100, 2));
         assert_eq!(keeper.poll(NOW_MS + 1_200, 3), None, "one is under way");
         let verdict = keeper.swapped(swap, Outcome::Won);
-        assert_eq!(verdict, Verdict::Publish(tick(NOW_MS + 1_100 + AHEAD_MS)));
+        assert_eq!(verdict, Verdict::Publish(NOW_MS + 1_100 + AHEAD_MS));
     }
 
     #[test]
@@ -236,7 +222,7 @@ mod tests {
         assert_eq!(keeper.poll(NOW_MS + 1_200, 3), Some(Order::Look));
         assert_eq!(keeper.found(None), Verdict::Nothing);
         assert_eq!(keeper.poll(NOW_MS + 1_300, 4), Some(Order::Look));
-        let published = Verdict::Publish(tick(swap.to.bound_ms));
+        let published = Verdict::Publish(swap.to.bound_ms);
         assert_eq!(keeper.found(Some(swap.to)), published);
     }
 
@@ -278,7 +264,7 @@ mod tests {
         // The first one arrives now, so the second finds another record.
         keeper.swapped(second, Outcome::Lost);
         keeper.poll(NOW_MS + 1_400, 5);
-        let published = Verdict::Publish(tick(late.to.bound_ms));
+        let published = Verdict::Publish(late.to.bound_ms);
         assert_eq!(keeper.found(Some(late.to)), published);
     }
 
@@ -290,7 +276,7 @@ mod tests {
         doubting.poll(NOW_MS + 1_200, 3);
         doubting.found(Some(swap.from));
         assert_eq!(doubting.release(None, NOW_MS, 4), None, "the write may still arrive");
-        let swap = keeper().release(Some(tick(NOW_MS + 7)), NOW_MS + 8, 2).unwrap();
+        let swap = keeper().release(Some(NOW_MS + 7), NOW_MS + 8, 2).unwrap();
         assert_eq!(swap.to.bound_ms, NOW_MS + 7);
         assert_eq!(keeper().release(None, NOW_MS, 2).unwrap().to.bound_ms, NOW_MS - 50);
     }

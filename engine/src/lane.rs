@@ -1,75 +1,68 @@
 //! A single-threaded generator: the hot path.
 
 use core::num::NonZeroU32;
-use core::ops::Range;
 use std::sync::Arc;
 
-use coreflake_protocol::{Id, Layout, Run, Slot, Tick, TickError};
+use coreflake_protocol::{Id, Kind, Namespace, Run, Slot};
 
 use crate::clock::{self, HOLD_MS_MIN, Verdict};
-use crate::outcome::{Demand, Outcome, Refusal, RunSink};
-use crate::pool::Pool;
+use crate::cursor::Cursor;
+use crate::entropy::{Entropy, LaneEntropy};
+use crate::outcome::{Demand, IdSink, Outcome, Refusal};
 
-/// How many sequence numbers a lane claims from the pool when it needs fewer: requests for one ID
-/// each then share one atomic operation between this many. What a lane leaves of a piece is lost
-/// with the tick, so a piece is small against the pool (1/64 of the default one).
-const PIECE_SIZE_MIN: u32 = 48;
-
-/// A lane that holds goes on at the pace of the clock, less one tick in this many: it loses 6 % of
+/// A lane that holds goes on at the pace of the clock, less one part in this many: it loses 6 % of
 /// its rate and is back from a second ahead in 16 seconds.
-const HOLD_TICKS_PER_STEP: u64 = 16;
+const HOLD_PARTS: u64 = 16;
 
-/// One generator with its own sequence sub-ranges. It walks upwards through `(tick, sequence)` and
-/// is owned by one thread; lanes of a node meet only in the [`Pool`].
+/// One generator with its own numbers of every kind. It walks upwards through time, and through the
+/// numbers of each tick, and is owned by one thread; lanes of a node meet only in the pools.
 ///
-/// A node with several slots has their sequence spaces one behind the other, in the order of the
-/// slots: number `n` is sequence number `n mod 4096` of slot `n / 4096`. IDs rise with `n`, since
-/// the slot stands above the sequence in an ID.
+/// A node with several slots has their numbers one behind the other, in the order of the slots:
+/// number `n` is sequence number `n mod 4096` of slot `n / 4096`. IDs rise with `n`, since the slot
+/// stands above the sequence in an ID.
 #[derive(Debug)]
 pub struct Lane {
-    layout: Layout,
+    namespace: Namespace,
     /// Ascending.
     slots: Arc<[Slot]>,
-    /// The ticks up to here belong to somebody else.
-    lo: Tick,
-    /// The tick of the sub-ranges below. All ticks up to it are used up or given up.
-    tick: Tick,
-    home: Range<u32>,
-    home_left: Range<u32>,
-    pool: Arc<Pool>,
-    piece_left: Range<u32>,
-    /// The pool has nothing more for this tick.
-    pool_dry: bool,
-    /// The last tick that was found used up.
-    overflowed: Tick,
+    /// The time up to here belongs to somebody else.
+    lo_ms: u64,
+    /// The time the lane is at. Everything before it is used up or given up.
+    at_ms: u64,
+    cursors: [Cursor; Kind::ALL.len()],
+    entropy: LaneEntropy,
+    /// The last ID of kind `snowflake`.
     last: Option<Id>,
+    /// The time in the last ID of any kind; 0 when nothing was issued.
+    issued_ms: u64,
     /// The clock was behind when last looked at.
     behind: bool,
     /// The lane counts on without the clock.
     holding: bool,
-    /// How far ahead of the clock it may get meanwhile, in ticks.
-    lead_max: u64,
-    /// Ticks entered since it was last brought nearer.
-    ticks_held: u64,
+    /// How far ahead of the clock it may get meanwhile, in milliseconds.
+    lead_ms_max: u64,
+    /// How far it went on since it was last brought nearer, in milliseconds.
+    held_ms: u64,
     stats: LaneStats,
 }
 
 /// Where a lane stands when another one takes its place.
 #[derive(Clone, Copy, Debug)]
 pub struct LaneEnd {
-    tick: Tick,
+    at_ms: u64,
     last: Option<Id>,
+    issued_ms: u64,
     stats: LaneStats,
 }
 
 /// What a lane has done since it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LaneStats {
-    /// IDs issued.
-    pub ids: u64,
+    /// IDs issued, by kind, in the order of [`Kind::ALL`].
+    pub ids: [u64; Kind::ALL.len()],
     /// How often somebody had to wait because the sequence space of a tick was used up.
     pub waits: u64,
-    /// Ticks whose sequence space was used up, as far as the lane may draw.
+    /// Ticks whose sequence space was used up, as far as the lane may draw, of all kinds.
     pub sequence_overflows: u64,
     /// Pieces claimed from the pool.
     pub pool_claims: u64,
@@ -79,90 +72,103 @@ pub struct LaneStats {
     pub clock_regression_ms: u64,
 }
 
+impl LaneStats {
+    /// IDs of all kinds.
+    pub fn ids_issued(&self) -> u64 {
+        self.ids.iter().sum()
+    }
+}
+
 impl Lane {
     pub(crate) fn new(
-        layout: Layout,
+        namespace: Namespace,
         slots: Arc<[Slot]>,
-        home: Range<u32>,
-        pool: Arc<Pool>,
-        lo: Tick,
+        cursors: [Cursor; Kind::ALL.len()],
+        lo_ms: u64,
+        entropy: &Entropy,
+        number: u16,
     ) -> Self {
+        let entropy = entropy.of_lane(number, namespace.layout(), slots[0]);
         Self {
-            layout,
+            namespace,
             slots,
-            lo,
-            tick: lo,
-            home,
-            home_left: 0..0,
-            pool,
-            piece_left: 0..0,
-            pool_dry: true,
-            overflowed: lo,
+            lo_ms,
+            at_ms: lo_ms,
+            cursors,
+            entropy,
             last: None,
+            issued_ms: 0,
             behind: false,
             holding: false,
-            lead_max: 0,
-            ticks_held: 0,
+            lead_ms_max: 0,
+            held_ms: 0,
             stats: LaneStats::default(),
         }
     }
 
-    /// Issues up to `demand` IDs into `sink`, in ascending order. `now_ms` is the wall clock in
-    /// milliseconds since the Unix epoch; `hi` is what the [`Gate`](crate::Gate) says.
+    /// Issues up to `demand` IDs of `kind` into `sink`, in ascending order. `now_ms` is the wall
+    /// clock in milliseconds since the Unix epoch; `hi_ms` is what the [`Gate`](crate::Gate) says.
     ///
     /// What was issued before a `Wait` or a `Refused` is in the sink and stays issued.
     pub fn generate(
         &mut self,
         now_ms: u64,
-        hi: Tick,
+        hi_ms: u64,
+        kind: Kind,
         demand: &mut Demand,
-        sink: &mut impl RunSink,
+        sink: &mut impl IdSink,
     ) -> Outcome {
-        let (now, verdict) = match self.look(now_ms, hi) {
-            Ok(look) => look,
+        let verdict = match self.look(now_ms, hi_ms, kind) {
+            Ok(verdict) => verdict,
             Err(refusal) => {
                 self.note_regression_of(refusal);
                 return Outcome::Refused(refusal);
             }
         };
         match verdict {
-            Verdict::Advance => self.enter(now),
+            Verdict::Advance => self.at_ms = now_ms,
             Verdict::WaitOut => {
-                self.note_regression(self.tick.since(now));
-                return Outcome::Wait { until: self.tick };
+                self.note_regression(self.at_ms - now_ms);
+                return Outcome::Wait { until_ms: self.at_ms };
             }
             Verdict::Hold => {
-                let lead = self.tick.since(now);
-                self.note_regression(lead);
+                let lead_ms = self.at_ms - now_ms;
+                self.note_regression(lead_ms);
                 // The second case: the clock has gone back once more.
-                if !self.holding || lead > self.lead_max + HOLD_MS_MIN {
-                    self.lead_max = lead;
+                if !self.holding || lead_ms > self.lead_ms_max + HOLD_MS_MIN {
+                    self.lead_ms_max = lead_ms;
                 }
             }
             Verdict::Stay => {}
         }
         self.holding = verdict == Verdict::Hold;
         self.behind &= self.holding;
-        // Ends: every round issues an ID, or enters a tick no further than `lead_max` from `now`.
-        while let Some(want) = NonZeroU32::new(demand.remaining()).filter(|_| sink.has_room()) {
-            if let Some(run) = self.take(want, hi) {
-                demand.meet(run.count().get());
-                sink.push(run);
+        let at_ms = self.at_ms;
+        if let Err(refusal) = self.enter(kind, at_ms, demand.remaining()) {
+            return Outcome::Refused(refusal);
+        }
+        // Ends: every round issues an ID, or enters a tick no further than the lead from `now_ms`.
+        while let Some(want) = NonZeroU32::new(demand.remaining().min(sink.room())) {
+            if let Some(count) = self.issue(kind, want, hi_ms, sink) {
+                demand.meet(count);
                 continue;
             }
-            let next = self.tick.next();
-            if !self.holding || next.since(now) > self.lead_max {
+            let next_ms = self.cursors[kind.index()].next_ms();
+            if !self.holding || next_ms.saturating_sub(now_ms) > self.lead_ms_max {
                 self.stats.waits += 1;
-                self.note_overflow();
-                let until = if self.holding { next.minus(self.lead_max) } else { next };
-                return Outcome::Wait { until };
+                self.note_overflow(kind);
+                let lead_ms = if self.holding { self.lead_ms_max } else { 0 };
+                return Outcome::Wait { until_ms: next_ms - lead_ms };
             }
-            if let Err(refusal) = self.reserved(next, hi) {
+            if let Err(refusal) = self.reserved(next_ms, hi_ms, kind) {
                 return Outcome::Refused(refusal);
             }
-            self.note_overflow();
-            self.enter(next);
-            self.shrink_lead();
+            self.note_overflow(kind);
+            self.shrink_lead(next_ms - self.at_ms);
+            self.at_ms = next_ms;
+            if let Err(refusal) = self.enter(kind, next_ms, demand.remaining()) {
+                return Outcome::Refused(refusal);
+            }
         }
         Outcome::Done
     }
@@ -171,32 +177,34 @@ impl Lane {
     /// on from what it has counted. Whoever is served by the one and then by the other sees IDs
     /// that rise.
     pub fn succeed(&mut self, before: LaneEnd) {
-        assert!(self.last.is_none() && self.tick == self.lo, "a lane that has not begun");
-        self.lo = self.lo.max(before.tick);
-        self.tick = self.lo;
-        self.overflowed = self.lo;
+        assert!(self.issued_ms == 0 && self.at_ms == self.lo_ms, "a lane that has not begun");
+        self.lo_ms = self.lo_ms.max(before.at_ms);
+        self.at_ms = self.lo_ms;
+        self.cursors.iter_mut().for_each(|cursor| cursor.leave(self.lo_ms));
         self.last = before.last;
+        self.issued_ms = before.issued_ms;
         self.stats = before.stats;
     }
 
     /// Where the lane stands: what its successor has to know.
     pub const fn end(&self) -> LaneEnd {
-        LaneEnd { tick: self.tick, last: self.last, stats: self.stats }
+        LaneEnd { at_ms: self.at_ms, last: self.last, issued_ms: self.issued_ms, stats: self.stats }
     }
 
-    /// Why a request would be refused at this moment, if it would.
-    pub fn refusal(&self, now_ms: u64, hi: Tick) -> Option<Refusal> {
-        self.look(now_ms, hi).err()
+    /// Why a request for a `snowflake` would be refused at this moment, if it would.
+    pub fn refusal(&self, now_ms: u64, hi_ms: u64) -> Option<Refusal> {
+        self.look(now_ms, hi_ms, Kind::Snowflake).err()
     }
 
-    /// The highest tick the lane has entered, if it has entered one.
-    pub(crate) fn last_tick(&self) -> Option<Tick> {
-        (self.tick > self.lo).then_some(self.tick)
+    /// The highest millisecond the lane has entered, if it has entered one.
+    pub(crate) fn last_ms(&self) -> Option<u64> {
+        (self.at_ms > self.lo_ms).then_some(self.at_ms)
     }
 
-    /// The last ID issued, which is the highest.
-    pub const fn last_id(&self) -> Option<Id> {
-        self.last
+    /// The time in the last ID of any kind, in milliseconds since the Unix epoch: the highest there
+    /// is. 0 when nothing was issued.
+    pub const fn issued_ms(&self) -> u64 {
+        self.issued_ms
     }
 
     /// What the lane has done so far.
@@ -204,105 +212,96 @@ impl Lane {
         &self.stats
     }
 
-    /// Brings a holding lane nearer to the clock, one tick in [`HOLD_TICKS_PER_STEP`]. Without it a
-    /// lane under full load would stay ahead for ever, and a lane that is ahead keeps the others
-    /// from the pool.
-    fn shrink_lead(&mut self) {
-        self.ticks_held += 1;
-        if self.ticks_held == HOLD_TICKS_PER_STEP {
-            self.ticks_held = 0;
-            self.lead_max = self.lead_max.saturating_sub(1);
-        }
+    /// Brings a holding lane that goes on by `by_ms` nearer to the clock, by one part in
+    /// [`HOLD_PARTS`] of that. Without it a lane under full load would stay ahead for ever, and a
+    /// lane that is ahead keeps the others from the pool.
+    fn shrink_lead(&mut self, by_ms: u64) {
+        self.held_ms += by_ms;
+        self.lead_ms_max = self.lead_ms_max.saturating_sub(self.held_ms / HOLD_PARTS);
+        self.held_ms %= HOLD_PARTS;
     }
 
-    /// The tick of the clock and what its distance from the last tick asks for.
-    fn look(&self, now_ms: u64, hi: Tick) -> Result<(Tick, Verdict), Refusal> {
-        let now = match self.layout.tick(now_ms) {
-            Ok(now) => now,
-            // A clock before the epoch has gone back, as far as the lane is concerned.
-            Err(TickError::BeforeEpoch { .. }) => Tick::ZERO,
-            Err(TickError::AfterEnd { .. }) => return Err(Refusal::TimestampExhausted),
-        };
-        let verdict = clock::judge(now, self.tick)?;
-        if verdict == Verdict::Advance {
-            self.reserved(now, hi)?;
-        }
-        Ok((now, verdict))
+    fn enter(&mut self, kind: Kind, at_ms: u64, want: u32) -> Result<(), Refusal> {
+        self.cursors[kind.index()].enter(at_ms, want, &mut self.stats.pool_claims)
     }
 
-    /// Whether `tick` may be entered.
-    fn reserved(&self, tick: Tick, hi: Tick) -> Result<(), Refusal> {
-        if tick > self.layout.tick_max() {
+    const fn cursor(&mut self, kind: Kind) -> &mut Cursor {
+        &mut self.cursors[kind.index()]
+    }
+
+    /// What the distance between the clock and where the lane is asks for.
+    fn look(&self, now_ms: u64, hi_ms: u64, kind: Kind) -> Result<Verdict, Refusal> {
+        if now_ms > self.cursors[kind.index()].scale().end_ms() {
             return Err(Refusal::TimestampExhausted);
         }
-        if tick > hi { Err(Refusal::WindowExhausted) } else { Ok(()) }
+        let verdict = clock::judge(now_ms, self.at_ms)?;
+        if verdict == Verdict::Advance {
+            self.reserved(now_ms, hi_ms, kind)?;
+        }
+        Ok(verdict)
+    }
+
+    /// Whether `unix_ms` may be entered.
+    fn reserved(&self, unix_ms: u64, hi_ms: u64, kind: Kind) -> Result<(), Refusal> {
+        if unix_ms > self.cursors[kind.index()].scale().end_ms() {
+            return Err(Refusal::TimestampExhausted);
+        }
+        if unix_ms > hi_ms { Err(Refusal::WindowExhausted) } else { Ok(()) }
     }
 
     /// Counts the current tick among those that had too few numbers, once.
-    fn note_overflow(&mut self) {
-        if self.tick > self.overflowed {
-            self.overflowed = self.tick;
+    fn note_overflow(&mut self, kind: Kind) {
+        if self.cursor(kind).overflows() {
             self.stats.sequence_overflows += 1;
         }
     }
 
-    /// Leaves the current tick for a later one.
-    fn enter(&mut self, tick: Tick) {
-        assert!(tick > self.tick, "a lane only moves forward");
-        self.tick = tick;
-        self.home_left = self.home.clone();
-        self.piece_left = 0..0;
-        self.pool_dry = false;
-    }
-
-    /// The next run of the current tick, of at most `want` IDs: home first, then pieces of the
-    /// pool.
-    fn take(&mut self, want: NonZeroU32, hi: Tick) -> Option<Run> {
-        let left = if !self.home_left.is_empty() {
-            &mut self.home_left
+    /// Issues the next IDs of the current tick, at most `want`; `None` when it is used up.
+    fn issue(
+        &mut self,
+        kind: Kind,
+        want: NonZeroU32,
+        hi_ms: u64,
+        sink: &mut impl IdSink,
+    ) -> Option<u32> {
+        let space = self.namespace.space(kind);
+        let cursor = &mut self.cursors[kind.index()];
+        // Numbers that are taken at once lie in one slot.
+        let numbers = cursor.take(want, space, &mut self.stats.pool_claims)?;
+        let (tick, tick_ms) = (cursor.tick(), cursor.tick_ms());
+        assert!(self.lo_ms < tick_ms && self.at_ms <= hi_ms, "{tick_ms} ms is not reserved");
+        let slot = self.slots[(numbers.start / space) as usize];
+        let first = numbers.start % space;
+        let count = NonZeroU32::new(numbers.end - numbers.start)?;
+        if kind.is_wide() {
+            for number in first..first + count.get() {
+                // A `uuid1` has nothing random but its node.
+                let random = if kind == Kind::Uuid1 { 0 } else { self.entropy.next() };
+                let node = self.entropy.node();
+                sink.push_wide(self.namespace.pack_wide(kind, tick_ms, slot, number, random, node));
+            }
         } else {
-            if self.piece_left.is_empty() && !self.claim_piece(want) {
-                return None;
-            }
-            &mut self.piece_left
-        };
-        let count = NonZeroU32::new(want.get().min(left.end - left.start))?;
-        // A run lies in one slot.
-        let space = self.layout.sequence_space();
-        let (place, first) = (left.start / space, left.start % space);
-        let count = count.min(NonZeroU32::new(space - first)?);
-        left.start += count.get();
-
-        assert!(self.lo < self.tick && self.tick <= hi, "tick {} is not reserved", self.tick);
-        let sequence = self.layout.sequence(first).expect("the plan lies in the sequence space");
-        let run = self.layout.pack_run(self.tick, self.slots[place as usize], sequence, count);
-        assert!(self.last < Some(run.first()), "a lane's IDs only rise");
-        self.last = Some(run.last());
-        self.stats.ids += u64::from(count.get());
-        Some(run)
+            let run = self.namespace.pack_run(kind, tick, slot, first, count);
+            self.note_run(kind, run);
+            sink.push(run);
+        }
+        self.issued_ms = self.issued_ms.max(tick_ms);
+        self.stats.ids[kind.index()] += u64::from(count.get());
+        Some(count.get())
     }
 
-    /// Fills `piece_left` from the pool; `false` when the pool has nothing for this tick.
-    fn claim_piece(&mut self, want: NonZeroU32) -> bool {
-        if self.pool_dry {
-            return false;
+    fn note_run(&mut self, kind: Kind, run: Run) {
+        if kind == Kind::Snowflake {
+            assert!(self.last < Some(run.first()), "a lane's IDs only rise");
+            self.last = Some(run.last());
         }
-        let size = want.get().max(PIECE_SIZE_MIN);
-        match NonZeroU32::new(size).and_then(|size| self.pool.claim(self.tick, size)) {
-            Some(piece) => {
-                self.piece_left = piece;
-                self.stats.pool_claims += 1;
-            }
-            None => self.pool_dry = true,
-        }
-        !self.pool_dry
     }
 
     #[cold]
     fn note_regression(&mut self, behind_ms: u64) {
         // A lane that has issued nothing stands at the end of somebody else's window: a start, not
         // a clock that was seen to go back.
-        if !self.behind && self.last.is_some() {
+        if !self.behind && self.issued_ms > 0 {
             self.stats.clock_regressions += 1;
             self.stats.clock_regression_ms = behind_ms;
         }

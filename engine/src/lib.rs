@@ -19,13 +19,16 @@
 
 pub mod claim;
 pub mod clock;
+mod cursor;
 pub mod drift;
+mod entropy;
 mod gate;
 mod incarnation;
 pub mod keeper;
 mod lane;
 mod outcome;
 mod plan;
+mod plans;
 mod pool;
 pub mod record;
 pub mod reserve;
@@ -35,11 +38,13 @@ pub mod trusted;
 mod window;
 
 pub use claim::{Claimant, NotYet, Swap};
+pub use entropy::Entropy;
 pub use gate::{Gate, GateView};
 pub use incarnation::Incarnation;
 pub use keeper::Keeper;
 pub use lane::{Lane, LaneEnd, LaneStats};
-pub use outcome::{Demand, Outcome, Refusal, RunSink};
+pub use outcome::{Demand, IdSink, Outcome, Refusal};
 pub use plan::{PlanError, PoolShare, SequencePlan};
+pub use plans::Plans;
 pub use pool::Pool;
 pub use window::Window;

@@ -1,6 +1,6 @@
 //! What comes of a request: a state, not an error.
 
-use coreflake_protocol::{Count, ErrorCode, Run, Tick};
+use coreflake_protocol::{Count, ErrorCode, Run};
 
 /// How many IDs a request still has to get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,13 +8,17 @@ pub struct Demand {
     remaining: u32,
 }
 
-/// Where a lane puts the runs it makes.
-pub trait RunSink {
-    /// Whether another run may be pushed. A lane stops when there is no room, with demand left.
-    fn has_room(&self) -> bool;
+/// Where a lane puts the IDs it makes.
+pub trait IdSink {
+    /// How many more IDs may be pushed: any number of 64-bit ones while there is room for a run. A
+    /// lane stops when there is none, with demand left.
+    fn room(&self) -> u32;
 
-    /// Takes a run, the next in ascending order.
+    /// Takes a run of 64-bit IDs, the next in ascending order.
     fn push(&mut self, run: Run);
+
+    /// Takes a 128-bit ID, the next in the order of its kind.
+    fn push_wide(&mut self, bits: u128);
 }
 
 /// What became of a demand.
@@ -22,10 +26,10 @@ pub trait RunSink {
 pub enum Outcome {
     /// It was met, or the sink is full.
     Done,
-    /// The rest can be had when the wall clock reaches this tick.
+    /// The rest can be had when the wall clock is there.
     Wait {
-        /// The tick.
-        until: Tick,
+        /// Milliseconds since the Unix epoch.
+        until_ms: u64,
     },
     /// Nothing more can be had now.
     Refused(Refusal),
@@ -41,7 +45,7 @@ pub enum Refusal {
         /// When it will be near enough again, in milliseconds, if it goes on at its pace.
         retry_after_ms: u64,
     },
-    /// The next tick was not reserved.
+    /// The next millisecond was not reserved.
     WindowExhausted,
     /// The layout has no tick for this time.
     TimestampExhausted,
@@ -104,12 +108,30 @@ impl Refusal {
     }
 }
 
-impl RunSink for Vec<Run> {
-    fn has_room(&self) -> bool {
-        true
+impl IdSink for Vec<Run> {
+    fn room(&self) -> u32 {
+        u32::MAX
     }
 
     fn push(&mut self, run: Run) {
         Self::push(self, run);
+    }
+
+    fn push_wide(&mut self, _bits: u128) {
+        panic!("a sink of runs takes 64-bit IDs");
+    }
+}
+
+impl IdSink for Vec<u128> {
+    fn room(&self) -> u32 {
+        u32::MAX
+    }
+
+    fn push(&mut self, run: Run) {
+        self.extend(run.ids().map(|id| u128::from(id.get())));
+    }
+
+    fn push_wide(&mut self, bits: u128) {
+        Self::push(self, bits);
     }
 }

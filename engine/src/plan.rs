@@ -19,6 +19,9 @@ use core::ops::Range;
 /// What it leaves unused is lost to the shards, so it is small.
 const GATEWAY_DIVISOR: u32 = 64;
 
+/// The largest space that [`Pool`](crate::Pool) can share.
+const SPACE_MAX: u32 = 1 << 23;
+
 /// How much of a tick's sequence space is the common pool, in thousandths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolShare(u16);
@@ -39,6 +42,11 @@ pub struct SequencePlan {
 pub enum PlanError {
     /// There is no shard.
     NoShard,
+    /// There are more numbers than the engine can share.
+    SpaceTooLarge {
+        /// How many there are.
+        space: u32,
+    },
     /// There are more shards than home sub-ranges of one number.
     TooManyShards {
         /// How many shards were asked for.
@@ -89,6 +97,9 @@ impl SequencePlan {
     ) -> Result<Self, PlanError> {
         if shards == 0 {
             return Err(PlanError::NoShard);
+        }
+        if space > SPACE_MAX {
+            return Err(PlanError::SpaceTooLarge { space });
         }
         let home_space = space - pool_share.of(space);
         let gateway_home = (space / GATEWAY_DIVISOR).max(1);
@@ -154,6 +165,9 @@ impl fmt::Display for PlanError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoShard => f.write_str("at least one shard is needed"),
+            Self::SpaceTooLarge { space } => {
+                write!(f, "{space} sequence numbers per tick: at most {SPACE_MAX} are supported")
+            }
             Self::TooManyShards { shards, shards_max } => {
                 write!(f, "{shards} shards: the sequence space has homes for at most {shards_max}")
             }

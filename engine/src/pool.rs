@@ -34,6 +34,11 @@ impl Pool {
         Self { word: CachePadded::new(AtomicU64::new(word)), range, next_bits }
     }
 
+    /// How many numbers a tick has.
+    pub(crate) const fn size(&self) -> u32 {
+        self.range.end - self.range.start
+    }
+
     /// Claims up to `want` sequence numbers of `tick`: at least one, or `None` when the pool of
     /// this tick is used up or some lane is already in a later tick.
     ///
@@ -64,6 +69,32 @@ impl Pool {
             }
         }
         None
+    }
+
+    /// As [`claim`](Self::claim), but `skip` numbers behind the first one, and only when the pool
+    /// is idle: when nobody has claimed in this tick or the one before. Then nobody is there to
+    /// miss what is passed over.
+    ///
+    /// # Panics
+    ///
+    /// As [`claim`](Self::claim).
+    pub fn claim_idle(&self, tick: Tick, want: NonZeroU32, skip: u32) -> Option<Range<u32>> {
+        assert!(tick.get() <= u64::MAX >> self.next_bits, "tick {tick} does not fit the pool word");
+        let word = self.word.load(Ordering::Relaxed);
+        if self.unpack(word).0.next() >= tick {
+            return None;
+        }
+        let next = self.range.start.saturating_add(skip).min(self.range.end);
+        let size = want.get().min(self.range.end - next);
+        if size == 0 {
+            return None;
+        }
+        let claimed = self.pack(tick, next + size);
+        assert!(claimed > word, "the pool word only rises");
+        // Who is outrun is not alone.
+        let result =
+            self.word.compare_exchange(word, claimed, Ordering::Relaxed, Ordering::Relaxed);
+        result.ok().map(|_| next..next + size)
     }
 
     fn pack(&self, tick: Tick, next: u32) -> u64 {
@@ -107,6 +138,21 @@ mod tests {
     #[test]
     fn an_empty_pool_gives_nothing() {
         assert_eq!(Pool::new(64..64).claim(Tick::new(1), want(1)), None);
+        assert_eq!(Pool::new(64..64).claim_idle(Tick::new(9), want(1), 0), None);
+    }
+
+    #[test]
+    fn numbers_are_passed_over_only_while_nobody_claims() {
+        let pool = Pool::new(16..64);
+        assert_eq!(pool.claim_idle(Tick::new(5), want(2), 20), Some(36..38));
+        assert_eq!(pool.claim_idle(Tick::new(5), want(1), 20), None, "claimed in this tick");
+        assert_eq!(pool.claim(Tick::new(5), want(1)), Some(38..39));
+        assert_eq!(pool.claim_idle(Tick::new(6), want(1), 20), None, "claimed in the last one");
+        assert_eq!(pool.claim_idle(Tick::new(4), want(1), 20), None, "a tick that was left");
+        assert_eq!(pool.claim(Tick::new(6), want(99)), Some(16..64));
+        assert_eq!(pool.claim_idle(Tick::new(8), want(9), 47), Some(63..64));
+        assert_eq!(pool.claim_idle(Tick::new(11), want(1), 48), None, "nothing is left behind it");
+        assert_eq!(pool.claim_idle(Tick::new(11), want(1), u32::MAX), None);
     }
 
     #[test]

@@ -1,14 +1,14 @@
-//! The ticks that were won and may be used.
+//! The time that was won and may be used.
 
-use coreflake_protocol::Tick;
-
-/// The ticks `(lo, hi]` of one slot, won by one successful compare-and-swap that moved the bound of
-/// the slot's record from `lo` to `hi`. Deliberately neither `Clone` nor `Copy`: who holds the
-/// value owns the ticks, and [`Gate::open`](crate::Gate::open) consumes it.
+/// The milliseconds `(lo, hi]` of one slot, since the Unix epoch, won by one successful
+/// compare-and-swap that moved the bound of the slot's record from `lo` to `hi`. A tick, of
+/// whatever kind and length, belongs to the window that has its first millisecond. Deliberately
+/// neither `Clone` nor `Copy`: who holds the value owns the time, and
+/// [`Gate::open`](crate::Gate::open) consumes it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Window {
-    lo: Tick,
-    hi: Tick,
+    lo_ms: u64,
+    hi_ms: u64,
 }
 
 impl Window {
@@ -17,28 +17,29 @@ impl Window {
     ///
     /// # Panics
     ///
-    /// When the bound did not rise: such a window would hold no tick, or ticks of somebody else.
-    pub fn won(lo: Tick, hi: Tick) -> Self {
-        assert!(lo < hi, "a bound only rises: {lo} to {hi}");
-        Self { lo, hi }
+    /// When the bound did not rise: such a window would hold nothing, or something of somebody
+    /// else.
+    pub fn won(lo_ms: u64, hi_ms: u64) -> Self {
+        assert!(lo_ms < hi_ms, "a bound only rises: {lo_ms} to {hi_ms}");
+        Self { lo_ms, hi_ms }
     }
 
-    /// The ticks that all of these windows have: what a node with several slots can use, one window
-    /// a slot. `None` when there is no such tick, or no window.
+    /// The time that all of these windows have: what a node with several slots can use, one window
+    /// a slot. `None` when there is none, or no window.
     pub fn common(windows: Vec<Self>) -> Option<Self> {
-        let lo = windows.iter().map(|window| window.lo).max()?;
-        let hi = windows.iter().map(|window| window.hi).min()?;
-        (lo < hi).then_some(Self { lo, hi })
+        let lo_ms = windows.iter().map(|window| window.lo_ms).max()?;
+        let hi_ms = windows.iter().map(|window| window.hi_ms).min()?;
+        (lo_ms < hi_ms).then_some(Self { lo_ms, hi_ms })
     }
 
-    /// The last tick that was *not* won.
-    pub const fn lo(&self) -> Tick {
-        self.lo
+    /// The last millisecond that was *not* won.
+    pub const fn lo_ms(&self) -> u64 {
+        self.lo_ms
     }
 
-    /// The last tick that was won.
-    pub const fn hi(&self) -> Tick {
-        self.hi
+    /// The last millisecond that was won.
+    pub const fn hi_ms(&self) -> u64 {
+        self.hi_ms
     }
 }
 
@@ -47,7 +48,7 @@ mod tests {
     use super::*;
 
     fn window(lo: u64, hi: u64) -> Window {
-        Window::won(Tick::new(lo), Tick::new(hi))
+        Window::won(lo, hi)
     }
 
     #[test]

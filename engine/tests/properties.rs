@@ -4,8 +4,8 @@
 
 use std::collections::HashSet;
 
-use coreflake_engine::{Demand, Incarnation, Outcome, PoolShare, Refusal, SequencePlan, Window};
-use coreflake_protocol::{Count, Id, Layout, Run, Tick};
+use coreflake_engine::{Demand, Entropy, Incarnation, Outcome, Plans, PoolShare, Refusal, Window};
+use coreflake_protocol::{Count, Id, Kind, Layout, Namespace, Run};
 use proptest::prelude::*;
 
 const LAYOUT: Layout = Layout::SNOWFLAKE;
@@ -37,34 +37,38 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn plan_of(lanes: u16) -> SequencePlan {
-    SequencePlan::new(LAYOUT.sequence_space(), lanes, 0, PoolShare::DEFAULT).unwrap()
+fn plans_of(lanes: u16) -> Plans {
+    Plans::new(&Namespace::DEFAULT, 1, lanes, 0, PoolShare::DEFAULT).unwrap()
+}
+
+fn entropy() -> Entropy {
+    Entropy::new([7; 32], None)
 }
 
 struct Node {
     incarnation: Incarnation,
     now_ms: u64,
-    hi: Tick,
+    hi_ms: u64,
 }
 
 impl Node {
     fn new(lanes: u16, lo_offset_ms: i64) -> Self {
         let slot = LAYOUT.slot(3, 7).unwrap();
-        let plan = plan_of(lanes);
-        let now = LAYOUT.tick(START_MS).unwrap();
-        let lo = LAYOUT.tick(START_MS.saturating_add_signed(lo_offset_ms)).unwrap();
-        let hi = lo.max(now).plus(1_000);
-        let incarnation = Incarnation::begin(LAYOUT, &[slot], &plan, lo);
-        incarnation.gate.open(Window::won(lo, hi));
-        Self { incarnation, now_ms: START_MS, hi }
+        let plans = plans_of(lanes);
+        let lo_ms = START_MS.saturating_add_signed(lo_offset_ms);
+        let hi_ms = lo_ms.max(START_MS) + 1_000;
+        let incarnation =
+            Incarnation::begin(Namespace::DEFAULT, &[slot], &plans, lo_ms, &entropy());
+        incarnation.gate.open(Window::won(lo_ms, hi_ms));
+        Self { incarnation, now_ms: START_MS, hi_ms }
     }
 
     fn generate(&mut self, lane: usize, count: u32) -> (Vec<Run>, Outcome, u32) {
         let mut demand = Demand::new(Count::new(count).unwrap());
         let mut runs = Vec::new();
-        let hi = self.incarnation.gate.view().hi;
+        let hi_ms = self.incarnation.gate.view().hi_ms;
         let lane = &mut self.incarnation.lanes[lane];
-        let outcome = lane.generate(self.now_ms, hi, &mut demand, &mut runs);
+        let outcome = lane.generate(self.now_ms, hi_ms, Kind::Snowflake, &mut demand, &mut runs);
         (runs, outcome, demand.remaining())
     }
 }
@@ -86,16 +90,15 @@ proptest! {
         events in prop::collection::vec(event(), 1..60),
     ) {
         let mut node = Node::new(lanes, lo_offset_ms);
-        let lo = LAYOUT.tick(START_MS.saturating_add_signed(lo_offset_ms)).unwrap();
+        let lo_ms = START_MS.saturating_add_signed(lo_offset_ms);
         let mut seen = HashSet::new();
         let mut last = vec![None; lanes.into()];
         for event in events {
             match event {
                 Event::Clock(by_ms) => node.now_ms = node.now_ms.saturating_add_signed(by_ms),
                 Event::Extend(ahead) => {
-                    let now = LAYOUT.tick(node.now_ms).unwrap_or(Tick::ZERO);
-                    node.hi = node.hi.max(now.plus(ahead));
-                    node.incarnation.gate.raise(node.hi);
+                    node.hi_ms = node.hi_ms.max(node.now_ms + ahead);
+                    node.incarnation.gate.raise(node.hi_ms);
                 }
                 Event::Generate { lane, count } => {
                     let lane = lane % usize::from(lanes);
@@ -107,21 +110,21 @@ proptest! {
                         prop_assert!(last[lane] < Some(run.first()));
                         last[lane] = Some(run.last());
                         note(&mut seen, run);
-                        let tick = LAYOUT.tick(LAYOUT.parse(run.first()).unix_ms).unwrap();
-                        prop_assert!(lo < tick && tick <= node.hi, "outside the window");
+                        let unix_ms = LAYOUT.parse(run.first()).unix_ms;
+                        prop_assert!(lo_ms < unix_ms && unix_ms <= node.hi_ms, "outside the window");
                         prop_assert_eq!(LAYOUT.parse(run.first()).worker_id, 7);
                         prop_assert_eq!(LAYOUT.parse(run.last()).datacenter_id, 3);
-                        let ahead = tick.since(LAYOUT.tick(node.now_ms).unwrap_or(Tick::ZERO));
-                        prop_assert!(ahead < 1_000, "{} ms ahead of the clock", ahead);
+                        let ahead_ms = unix_ms.saturating_sub(node.now_ms);
+                        prop_assert!(ahead_ms < 1_000, "{} ms ahead of the clock", ahead_ms);
                     }
-                    if let Outcome::Wait { until } = outcome {
-                        let now = LAYOUT.tick(node.now_ms).unwrap();
-                        prop_assert!(now < until && until.since(now) <= 10, "a wait is short");
+                    if let Outcome::Wait { until_ms } = outcome {
+                        let wait_ms = until_ms.saturating_sub(node.now_ms);
+                        prop_assert!((1..=10).contains(&wait_ms), "a wait is short");
                     }
                 }
             }
         }
-        let ids: u64 = node.incarnation.lanes.iter().map(|lane| lane.stats().ids).sum();
+        let ids: u64 = node.incarnation.lanes.iter().map(|lane| lane.stats().ids_issued()).sum();
         prop_assert_eq!(ids, seen.len() as u64);
     }
 
@@ -131,7 +134,13 @@ proptest! {
         requests in prop::collection::vec((0..64usize, 1..600u32), 1..300),
     ) {
         let mut node = Node::new(lanes, -1);
-        let plan = plan_of(lanes);
+        // After a quiet tick a lane may begin anywhere in its home.
+        for lane in 0..usize::from(lanes) {
+            node.generate(lane, Count::MAX);
+        }
+        node.now_ms += 1;
+        let plans = plans_of(lanes);
+        let plan = plans.of(Kind::Snowflake);
         let mut seen = HashSet::new();
         let mut by_lane = vec![0u32; lanes.into()];
         let everybody = (0..lanes).map(|lane| (usize::from(lane), Count::MAX));
@@ -156,10 +165,10 @@ proptest! {
 fn a_clock_slightly_back_is_waited_for() {
     let mut node = Node::new(2, -10);
     assert_eq!(node.generate(0, 1).1, Outcome::Done);
-    let until = LAYOUT.tick(START_MS).unwrap();
+    let until_ms = START_MS;
     for back in 1..5 {
         node.now_ms = START_MS - back;
-        assert_eq!(node.generate(0, 1), (vec![], Outcome::Wait { until }, 1));
+        assert_eq!(node.generate(0, 1), (vec![], Outcome::Wait { until_ms }, 1));
     }
     node.now_ms = START_MS;
     assert_eq!(node.generate(0, 1).1, Outcome::Done);
@@ -172,30 +181,29 @@ fn a_clock_further_back_is_held_against_and_counted_on_logically() {
     assert_eq!(node.generate(0, 4000).1, Outcome::Done);
     node.now_ms = START_MS - 990;
     assert_eq!(node.generate(0, 96).1, Outcome::Done, "the rest of the tick");
-    let now = LAYOUT.tick(node.now_ms).unwrap();
-    assert_eq!(node.generate(0, 1).1, Outcome::Wait { until: now.next() });
+    let until_ms = node.now_ms + 1;
+    assert_eq!(node.generate(0, 1).1, Outcome::Wait { until_ms });
     let mut served = 0;
     for _ in 0..320 {
         node.now_ms += 1;
         served += u32::from(node.generate(0, 4096).1 == Outcome::Done);
     }
     assert!((296..=304).contains(&served), "{served} of 320 ticks: one in 16 is given up");
-    let last = LAYOUT.tick(START_MS + u64::from(served)).unwrap();
-    let lead = last.since(LAYOUT.tick(node.now_ms).unwrap());
+    let lead = START_MS + u64::from(served) - node.now_ms;
     assert!(lead <= 990 - 18, "the lead shrinks: {lead}");
 }
 
 #[test]
 fn a_small_step_back_under_full_load_is_over_soon_and_starves_no_lane() {
     let mut node = Node::new(2, -10);
-    node.incarnation.gate.raise(node.hi.plus(10_000));
+    node.incarnation.gate.raise(node.hi_ms + 10_000);
     while node.generate(0, 4096).1 == Outcome::Done {}
     node.now_ms -= 7;
     for _ in 0..200 {
         node.now_ms += 1;
         while node.generate(0, 4096).1 == Outcome::Done {}
     }
-    let (first, second) = (node.incarnation.lanes[0].stats().ids, 3_584);
+    let (first, second) = (node.incarnation.lanes[0].stats().ids_issued(), 3_584);
     assert!(first > 180 * 3_584, "{first} IDs in 200 ms");
     node.now_ms += 1;
     let drawn = node.generate(1, 4096).0.iter().map(|run| run.count().get()).sum::<u32>();
@@ -225,8 +233,8 @@ fn a_restart_is_a_regression_from_the_end_of_the_last_window() {
     };
     assert_eq!(behind_ms, 3_000);
     let mut near = Node::new(1, 500);
-    let soon = LAYOUT.tick(START_MS + 1).unwrap();
-    assert_eq!(near.generate(0, 1).1, Outcome::Wait { until: soon });
+    let until_ms = START_MS + 1;
+    assert_eq!(near.generate(0, 1).1, Outcome::Wait { until_ms });
     near.now_ms += 1;
     let (runs, outcome, _) = near.generate(0, 1);
     assert_eq!(outcome, Outcome::Done);
@@ -240,32 +248,33 @@ fn nothing_is_issued_beyond_the_window() {
     assert_eq!(node.generate(0, 1).1, Outcome::Done, "hi itself belongs to the window");
     node.now_ms += 1;
     assert_eq!(node.generate(0, 1).1, Outcome::Refused(Refusal::WindowExhausted));
-    node.incarnation.gate.raise(node.hi.plus(1));
+    node.incarnation.gate.raise(node.hi_ms + 1);
     assert_eq!(node.generate(0, 1).1, Outcome::Done);
 }
 
 #[test]
 fn the_end_of_the_layout_is_an_error_not_a_wrap() {
-    let end_ms = LAYOUT.unix_ms(LAYOUT.tick_max());
+    let end_ms = LAYOUT.end_ms();
     let slot = LAYOUT.slot(31, 31).unwrap();
-    let plan = plan_of(1);
-    let lo = LAYOUT.tick_max().minus(5);
-    let mut incarnation = Incarnation::begin(LAYOUT, &[slot], &plan, lo);
-    incarnation.gate.open(Window::won(lo, LAYOUT.tick_max().plus(5_000)));
-    let hi = incarnation.gate.view().hi;
+    let (plans, lo_ms) = (plans_of(1), end_ms - 5);
+    let mut incarnation =
+        Incarnation::begin(Namespace::DEFAULT, &[slot], &plans, lo_ms, &entropy());
+    incarnation.gate.open(Window::won(lo_ms, end_ms + 5_000));
+    let hi_ms = incarnation.gate.view().hi_ms;
+    let kind = Kind::Snowflake;
     let lane = &mut incarnation.lanes[0];
-    let mut runs = Vec::new();
+    let mut runs = Vec::<Run>::new();
     let mut demand = Demand::new(Count::new(4096).unwrap());
-    assert_eq!(lane.generate(end_ms, hi, &mut demand, &mut runs), Outcome::Done);
+    assert_eq!(lane.generate(end_ms, hi_ms, kind, &mut demand, &mut runs), Outcome::Done);
     assert_eq!(runs.last().unwrap().last(), Id::MAX);
     let mut demand = Demand::new(Count::ONE);
     let refused = Outcome::Refused(Refusal::TimestampExhausted);
-    assert_eq!(lane.generate(end_ms + 1, hi, &mut demand, &mut runs), refused);
+    assert_eq!(lane.generate(end_ms + 1, hi_ms, kind, &mut demand, &mut runs), refused);
 }
 
 #[test]
 #[should_panic(expected = "the gate only rises")]
 fn the_gate_never_falls() {
     let node = Node::new(1, 0);
-    node.incarnation.gate.raise(node.hi.minus(1));
+    node.incarnation.gate.raise(node.hi_ms - 1);
 }

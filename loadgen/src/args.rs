@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, value_parser};
-use coreflake_protocol::Count;
+use coreflake_protocol::{Count, Kind};
 
 use crate::target::{Scheme, Target};
 
@@ -59,6 +59,10 @@ pub(crate) struct Args {
         value_parser = value_parser!(u32).range(1..=PIPELINE_MAX))]
     pub(crate) pipeline: u32,
 
+    /// The kind of ID: snowflake, instagram, uuid1, ulid or uuid7
+    #[arg(long, value_name = "KIND", default_value_t = Kind::Snowflake)]
+    pub(crate) kind: Kind,
+
     /// IDs per request
     #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
     pub(crate) count: Count,
@@ -75,9 +79,17 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = warmup)]
     pub(crate) warmup: Duration,
 
-    /// Prove that no ID came twice
+    /// Prove that no ID came twice, and that those of a connection rise in the order of their kind
     #[arg(long)]
     pub(crate) verify: bool,
+
+    /// Connect anew when a connection breaks (tcp:// and http://), as long as the run lasts
+    ///
+    /// What was on its way counts as errors, and the order of IDs begins anew. While a target
+    /// cannot be reached, each attempt holds up the other connections of its thread for up to 200
+    /// ms, and latencies show that. Without it, the run goes on with the connections that are left.
+    #[arg(long)]
+    pub(crate) reconnect: bool,
 
     /// Write the report as JSON to this file; `-` prints it instead of the text
     #[arg(long, value_name = "FILE")]
@@ -124,6 +136,15 @@ impl Args {
         }
         if self.token_file.is_some() && self.target.scheme == Scheme::Udp {
             return Err("--token-file: a udp:// target takes no token".to_owned());
+        }
+        if self.reconnect && !matches!(self.target.scheme, Scheme::Tcp | Scheme::Http) {
+            let target = &self.target;
+            return Err(format!("--reconnect: {target} has no connections to make anew"));
+        }
+        if self.reconnect && self.lane.is_some() {
+            return Err("--lane: a connection that is made anew may be any lane's, so not with \
+                        --reconnect"
+                .to_owned());
         }
         if self.lane.is_some() && !self.target.scheme.has_lanes() {
             let target = &self.target;

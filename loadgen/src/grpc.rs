@@ -14,17 +14,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use coreflake_protocol::Id;
+use coreflake_protocol::AnyId;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{timeout, timeout_at};
 
 use crate::clock::Clock;
-use crate::ids::runs;
 use crate::ledger::{Flight, Ledger};
 use crate::progress::Counters;
 use crate::schedule::Schedule;
+use crate::span::spans;
 use crate::stats::Failure;
 use crate::target::{CONNECT_TIMEOUT, LinkSettings, Target};
 use crate::worker::{BREAKAGES_MAX, CLOSING_TIMEOUT, CLOSING_TIMEOUT_TOTAL, Outcome};
@@ -47,7 +47,7 @@ pub(crate) struct Worker {
     ledger: Ledger,
     counters: Arc<Counters>,
     /// The IDs of one reply; kept to use its memory again.
-    ids: Vec<Id>,
+    ids: Vec<AnyId>,
     breakages: Vec<String>,
 }
 
@@ -187,9 +187,9 @@ impl Worker {
         let line = &mut self.lines[index];
         line.in_flight -= 1;
         match ids {
-            Ok(numbers) if line::read_ids(&numbers, &mut self.ids) => {
-                let runs = runs(&self.ids);
-                self.ledger.answered(flight, runs, &line.expected, &mut order, received_ns);
+            Ok(found) if line::read_ids(line.settings.kind, &found, &mut self.ids) => {
+                let spans = spans(&self.ids);
+                self.ledger.answered(flight, spans, &line.expected, &mut order, received_ns);
                 line.highest = line.highest.joined(order);
             }
             Ok(_) => self.ledger.failed(flight, Failure::InvalidReply),
@@ -226,10 +226,11 @@ impl Worker {
         }
         let late = (start + CLOSING_TIMEOUT).into();
         while let Ok(Some(reply)) = timeout_at(late, self.calls.next()).await {
-            if let Ok(numbers) = &reply.ids
-                && line::read_ids(numbers, &mut self.ids)
+            let line = &self.lines[reply.index];
+            if let Ok(found) = &reply.ids
+                && line::read_ids(line.settings.kind, found, &mut self.ids)
             {
-                self.ledger.late(runs(&self.ids), &self.lines[reply.index].expected);
+                self.ledger.late(spans(&self.ids), &line.expected);
             }
         }
         let mut answering = 0;

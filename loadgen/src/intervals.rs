@@ -2,13 +2,13 @@
 //!
 //! Log-structured: added intervals are sorted and merged like the digits of a binary counter, so
 //! each interval is moved O(log n) times. Neighbours coalesce: IDs that a server hands out back to
-//! back take 16 bytes per gap between them, not per ID.
+//! back take 32 bytes per gap between them, not per ID.
 
-/// IDs `start .. end`.
+/// IDs whose place is one of `start .. end`: for 64-bit kinds their numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Interval {
-    pub(crate) start: u64,
-    pub(crate) end: u64,
+    pub(crate) start: u128,
+    pub(crate) end: u128,
 }
 
 /// A set of IDs and what was seen twice.
@@ -40,13 +40,14 @@ pub(crate) struct Summary {
     pub(crate) complete: bool,
 }
 
-/// 16 bytes each: 2 GiB, and as much again while the last two levels merge.
-pub(crate) const INTERVALS_MAX: usize = 1 << 27;
+/// 32 bytes each: 2 GiB, and as much again while the last two levels merge.
+pub(crate) const INTERVALS_MAX: usize = 1 << 26;
 const EXAMPLES_MAX: usize = 8;
 
 impl Interval {
-    pub(crate) const fn len(self) -> u64 {
-        self.end - self.start
+    /// How many IDs it holds.
+    pub(crate) fn len(self) -> u64 {
+        u64::try_from(self.end.saturating_sub(self.start)).unwrap_or(u64::MAX)
     }
 }
 
@@ -127,7 +128,7 @@ impl Repeats {
     /// in the set twice.
     fn extend(&mut self, last: &mut Interval, next: Interval) {
         let shared = Interval { start: next.start, end: next.end.min(last.end) };
-        if shared.len() > 0 {
+        if shared.start < shared.end {
             self.ids += shared.len();
             if self.examples.len() < EXAMPLES_MAX {
                 self.examples.push(shared);
@@ -145,7 +146,7 @@ mod tests {
 
     use super::*;
 
-    fn set(batches: &[&[(u64, u64)]]) -> Summary {
+    fn set(batches: &[&[(u128, u128)]]) -> Summary {
         let mut set = IntervalSet::new(INTERVALS_MAX);
         for batch in batches {
             let mut batch =
@@ -155,7 +156,7 @@ mod tests {
         set.finish()
     }
 
-    fn pairs(summary: &Summary) -> Vec<(u64, u64)> {
+    fn pairs(summary: &Summary) -> Vec<(u128, u128)> {
         summary.intervals.iter().map(|interval| (interval.start, interval.end)).collect()
     }
 
@@ -184,7 +185,7 @@ mod tests {
                 7,
             ),
         ] {
-            let batches: Vec<&[(u64, u64)]> = batches.iter().map(Vec::as_slice).collect();
+            let batches: Vec<&[(u128, u128)]> = batches.iter().map(Vec::as_slice).collect();
             assert_eq!(set(&batches).repeats.ids, repeated, "{name}");
         }
     }
@@ -208,7 +209,7 @@ mod tests {
         #[test]
         fn it_agrees_with_a_hash_set(
             batches in prop::collection::vec(
-                prop::collection::vec((0u64..500, 1u64..30), 0..20), 0..20),
+                prop::collection::vec((0u128..500, 1u128..30), 0..20), 0..20),
         ) {
             let mut naive = HashSet::new();
             let mut repeated = 0;
@@ -223,7 +224,7 @@ mod tests {
             }
             let summary = set.finish();
             prop_assert_eq!(summary.repeats.ids, repeated);
-            let held: HashSet<u64> =
+            let held: HashSet<u128> =
                 summary.intervals.iter().flat_map(|interval| interval.start..interval.end).collect();
             prop_assert_eq!(held, naive);
             prop_assert!(summary.intervals.windows(2).all(|pair| pair[0].end < pair[1].start));

@@ -73,13 +73,13 @@ fn each(left: Counts, right: Counts, combine: fn(u64, u64) -> u64) -> Counts {
 
 #[cfg(test)]
 mod tests {
-    use coreflake_protocol::Layout;
+    use coreflake_protocol::Namespace;
 
     use super::*;
 
     fn info(lane: u16, lane_ids: u64, lane_waits: u64, lane_pool_claims: u64) -> Info {
         Info {
-            layout: Layout::SNOWFLAKE,
+            namespace: Namespace::DEFAULT,
             datacenter_id: 1,
             worker_ids: [2].into_iter().collect(),
             count_max: 4096,

@@ -1,7 +1,8 @@
 //! What became of each request of one thread: latency, counts, order, and the IDs for the proof.
 
-use coreflake_protocol::{Count, Id, Info, Layout, Run, WorkerIds};
+use coreflake_protocol::{AnyId, Count, Info, Namespace, WorkerIds};
 
+use crate::span::Span;
 use crate::stats::{Failure, Tally};
 use crate::verify::Recorder;
 
@@ -15,7 +16,7 @@ pub(crate) struct Flight {
 /// Whose IDs a server hands out, by its own words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
-    pub(crate) layout: Layout,
+    pub(crate) namespace: Namespace,
     pub(crate) datacenter_id: u16,
     pub(crate) worker_ids: WorkerIds,
 }
@@ -27,15 +28,15 @@ pub(crate) struct Expectation {
     count: u64,
     /// Whether a reply may hold fewer, as over UDP.
     may_be_fewer: bool,
-    layout: Layout,
+    namespace: Namespace,
     datacenter_id: u16,
     worker_ids: WorkerIds,
 }
 
-/// The order of IDs on one connection: the highest so far, which the next one must exceed.
+/// The order of IDs on one connection: the highest place so far, which the next one must exceed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Order {
-    last: Option<Id>,
+    last: Option<u128>,
 }
 
 /// The account of one thread.
@@ -69,18 +70,18 @@ impl Ledger {
     pub(crate) fn answered(
         &mut self,
         flight: Flight,
-        runs: impl IntoIterator<Item = Run>,
+        spans: impl IntoIterator<Item = Span>,
         expected: &Expectation,
         order: &mut Order,
         received_ns: u64,
     ) {
         let mut ids = 0;
-        for run in runs {
-            ids += u64::from(run.count().get());
-            if !order.follows(run) {
+        for span in spans {
+            ids += u64::from(span.count());
+            if !order.follows(span) {
                 self.tally.whole_run.order_violations += 1;
             }
-            self.verify(run, expected);
+            self.verify(span, expected);
         }
         self.tally.whole_run.ids += ids;
         if !expected.allows(ids) {
@@ -116,10 +117,10 @@ impl Ledger {
 
     /// IDs came outside any measurement. They were issued all the same, so they must not come
     /// again.
-    pub(crate) fn late(&mut self, runs: impl IntoIterator<Item = Run>, expected: &Expectation) {
-        for run in runs {
-            self.tally.whole_run.ids += u64::from(run.count().get());
-            self.verify(run, expected);
+    pub(crate) fn late(&mut self, spans: impl IntoIterator<Item = Span>, expected: &Expectation) {
+        for span in spans {
+            self.tally.whole_run.ids += u64::from(span.count());
+            self.verify(span, expected);
         }
     }
 
@@ -131,10 +132,10 @@ impl Ledger {
         self.tally
     }
 
-    fn verify(&mut self, run: Run, expected: &Expectation) {
+    fn verify(&mut self, span: Span, expected: &Expectation) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.push(run);
-            self.tally.whole_run.foreign_ids += expected.foreign_ids(run);
+            recorder.push(span);
+            self.tally.whole_run.foreign_ids += expected.foreign_ids(span);
         }
     }
 }
@@ -142,32 +143,34 @@ impl Ledger {
 impl Expectation {
     /// Replies of the server that says `identity` of itself, to requests for `count` IDs.
     pub(crate) const fn new(identity: Identity, count: Count, may_be_fewer: bool) -> Self {
-        let Identity { layout, datacenter_id, worker_ids } = identity;
-        Self { count: count.get() as u64, may_be_fewer, layout, datacenter_id, worker_ids }
+        let Identity { namespace, datacenter_id, worker_ids } = identity;
+        Self { count: count.get() as u64, may_be_fewer, namespace, datacenter_id, worker_ids }
     }
 
     fn allows(&self, ids: u64) -> bool {
         ids == self.count || (self.may_be_fewer && (1..self.count).contains(&ids))
     }
 
-    fn is_ours(&self, id: Id) -> bool {
-        let parts = self.layout.parse(id);
-        parts.datacenter_id == self.datacenter_id && self.worker_ids.contains(&parts.worker_id)
+    /// The time in an ID of the server's slots; `None` for one of another slot.
+    fn ours(&self, id: AnyId) -> Option<u64> {
+        let parsed = self.namespace.parse(id).ok()?;
+        let slot = parsed.slot?;
+        let is_ours = slot.datacenter_id() == self.datacenter_id
+            && self.worker_ids.contains(&slot.worker_id());
+        is_ours.then_some(parsed.unix_ms)
     }
 
-    fn foreign_ids(&self, run: Run) -> u64 {
-        let tick = |id| self.layout.parse(id).unix_ms;
-        let (first, last) = (run.first(), run.last());
+    fn foreign_ids(&self, span: Span) -> u64 {
+        let (first, last) = (self.ours(span.first()), self.ours(span.last()));
         // Between two IDs of one slot in different ticks lie those of all other slots.
-        if self.is_ours(first) && self.is_ours(last) && tick(first) == tick(last) {
+        if first.is_some() && first == last {
             return 0;
         }
-        let count = run.count().get();
         // The peer chose the length, so a run longer than any request is not walked.
-        if count > Count::MAX {
-            return count.into();
+        if span.count() > Count::MAX {
+            return span.count().into();
         }
-        run.ids().map(|id| u64::from(!self.is_ours(id))).sum()
+        span.ids().map(|id| u64::from(self.ours(id).is_none())).sum()
     }
 }
 
@@ -181,8 +184,8 @@ pub(crate) fn worker_ids_of(first: impl Iterator<Item = u16>, mut all: Vec<u16>)
 
 impl From<&Info> for Identity {
     fn from(info: &Info) -> Self {
-        let Info { layout, datacenter_id, worker_ids, .. } = *info;
-        Self { layout, datacenter_id, worker_ids }
+        let Info { namespace, datacenter_id, worker_ids, .. } = *info;
+        Self { namespace, datacenter_id, worker_ids }
     }
 }
 
@@ -192,10 +195,10 @@ impl Order {
         Self { last: self.last.max(other.last) }
     }
 
-    /// Whether `run` begins above everything before it.
-    fn follows(&mut self, run: Run) -> bool {
-        let follows = self.last.is_none_or(|last| run.first() > last);
-        self.last = Some(run.last());
+    /// Whether `span` begins above everything before it.
+    fn follows(&mut self, span: Span) -> bool {
+        let follows = self.last.is_none_or(|last| span.start() > last);
+        self.last = Some(span.end() - 1);
         follows
     }
 }
@@ -204,28 +207,29 @@ impl Order {
 mod tests {
     use std::num::NonZeroU32;
 
-    use coreflake_protocol::Tick;
+    use coreflake_protocol::{Kind, Layout, Run, Tick};
 
     use super::*;
     use crate::verify;
 
     fn expectation(may_be_fewer: bool) -> Expectation {
         let worker_ids = [2].into_iter().collect();
-        let identity = Identity { layout: Layout::SNOWFLAKE, datacenter_id: 1, worker_ids };
+        let identity = Identity { namespace: Namespace::DEFAULT, datacenter_id: 1, worker_ids };
         Expectation::new(identity, Count::new(3).unwrap(), may_be_fewer)
     }
 
-    fn run(tick: u64, sequence: u32, count: u32) -> Run {
+    fn run(tick: u64, sequence: u32, count: u32) -> Span {
         let layout = Layout::SNOWFLAKE;
         let first = layout.pack(
             Tick::new(tick),
             layout.slot(1, 2).unwrap(),
             layout.sequence(sequence).unwrap(),
         );
-        Run::new(first, NonZeroU32::new(count).unwrap()).unwrap()
+        let run = Run::new(first, NonZeroU32::new(count).unwrap()).unwrap();
+        Span::of_run(Kind::Snowflake, run).unwrap()
     }
 
-    fn answer(ledger: &mut Ledger, order: &mut Order, runs: &[Run], may_be_fewer: bool) {
+    fn answer(ledger: &mut Ledger, order: &mut Order, runs: &[Span], may_be_fewer: bool) {
         let flight = Flight { intended_ns: 100, sent_ns: 300 };
         let expected = expectation(may_be_fewer);
         ledger.answered(flight, runs.iter().copied(), &expected, order, 1000);
@@ -287,7 +291,7 @@ mod tests {
             let mut ledger = Ledger::new(0, recorders.pop());
             ledger.late([run], &expectation(false));
             assert_eq!(ledger.finish().whole_run.foreign_ids, foreign);
-            assert_eq!(verifier.join().unwrap().distinct, u64::from(run.count().get()));
+            assert_eq!(verifier.join().unwrap().distinct, u64::from(run.count()));
         }
     }
 }

@@ -6,10 +6,10 @@
 //! gRPC.
 #![forbid(unsafe_code)]
 
+mod again;
 mod args;
 mod clock;
 mod grpc;
-mod ids;
 mod intervals;
 mod lanes;
 mod ledger;
@@ -19,6 +19,7 @@ mod report;
 mod rest;
 mod run;
 mod schedule;
+mod span;
 mod stats;
 mod stop;
 mod stream;

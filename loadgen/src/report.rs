@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use coreflake_protocol::Info;
+use coreflake_protocol::{AnyId, Info, Kind};
 use serde::Serialize;
 
 use crate::args::{Args, Rate};
@@ -32,6 +32,8 @@ pub(crate) struct Report {
     pub(crate) mode_note: &'static str,
     /// Requests per second asked for, in open loop.
     pub(crate) rate: Option<u32>,
+    /// The kind of ID.
+    pub(crate) kind: &'static str,
     pub(crate) connections: u32,
     pub(crate) pipeline: u32,
     /// IDs per request.
@@ -140,6 +142,7 @@ impl Report {
             mode,
             mode_note,
             rate,
+            kind: args.kind.name(),
             connections: args.connections,
             pipeline: args.pipeline,
             count: args.count.get(),
@@ -165,13 +168,15 @@ impl Report {
             foreign_ids: proof.map(|_| whole_run.foreign_ids),
             distinct: proof.map(|proof| proof.distinct),
             intervals: proof.map(|proof| proof.intervals),
-            smallest_id: proof.and_then(|proof| proof.range).map(|(id, _)| id.to_string()),
-            largest_id: proof.and_then(|proof| proof.range).map(|(_, id)| id.to_string()),
+            smallest_id: proof.and_then(|proof| proof.range).map(|(place, _)| id(args.kind, place)),
+            largest_id: proof.and_then(|proof| proof.range).map(|(_, place)| id(args.kind, place)),
             duplicate_examples: proof.map_or_else(Vec::new, |proof| {
                 proof
                     .examples
                     .iter()
-                    .map(|&Interval { start, end }| format!("{start}..={}", end - 1))
+                    .map(|&Interval { start, end }| {
+                        format!("{}..={}", id(args.kind, start), id(args.kind, end - 1))
+                    })
                     .collect()
             }),
             whole_run: WholeRun {
@@ -277,6 +282,11 @@ impl Latency {
             mean: micros(latencies.mean_ns()),
         })
     }
+}
+
+/// The ID of a kind at this place, with zeros where others are random.
+fn id(kind: Kind, place: u128) -> String {
+    AnyId::of_place(kind, place).map_or_else(|| place.to_string(), |id| id.to_string())
 }
 
 /// Nanoseconds as microseconds with three decimals, which is all there is.

@@ -9,15 +9,16 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use coreflake_protocol::Id;
+use coreflake_protocol::{AnyId, Kind};
 
 use crate::clock::Clock;
-use crate::ids::runs;
 use crate::ledger::{Expectation, Flight, Ledger, Order};
+use crate::span::spans;
 use crate::stats::Failure;
 use crate::stream::{self, Outbox, READ_SIZE, closed, invalid, is_temporary};
 use crate::target::LinkSettings;
 use reply::Reply;
+pub(crate) use reply::namespace;
 
 /// A connection to the server.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ pub(crate) struct HttpLink {
     /// What was read and belongs to no whole reply yet.
     held: Vec<u8>,
     /// The IDs of one reply; kept to use its memory again.
-    ids: Vec<Id>,
+    ids: Vec<AnyId>,
 }
 
 /// The bytes of the two requests made, the same every time.
@@ -139,9 +140,10 @@ impl HttpLink {
         let mut ids = std::mem::take(&mut self.ids);
         for _ in 0..self.abandoned {
             ids.clear();
-            let read = self.next_reply(deadline, |reply| reply.ids(is_single, &mut ids))?;
+            let kind = self.settings.kind;
+            let read = self.next_reply(deadline, |reply| reply.ids(kind, is_single, &mut ids))?;
             if let (Ok(()), Some(expected)) = (read, &self.expected) {
-                ledger.late(runs(&ids), expected);
+                ledger.late(spans(&ids), expected);
             }
         }
         self.next_reply(deadline, |reply| reply.identity())??;
@@ -153,10 +155,10 @@ impl HttpLink {
             return Err(invalid("a reply without a request"));
         };
         self.ids.clear();
-        match reply.ids(self.settings.is_single(), &mut self.ids) {
+        match reply.ids(self.settings.kind, self.settings.is_single(), &mut self.ids) {
             Ok(()) => {
-                let runs = runs(&self.ids);
-                ledger.answered(flight, runs, expected, &mut self.order, received_ns);
+                let spans = spans(&self.ids);
+                ledger.answered(flight, spans, expected, &mut self.order, received_ns);
             }
             Err(failure) => ledger.failed(flight, failure),
         }
@@ -198,10 +200,15 @@ impl Requests {
             bytes.extend_from_slice(b"\r\n");
             bytes.into_boxed_slice()
         };
+        // What every server understands, as long as nothing else is asked for.
+        let kind = |joint: &str| match settings.kind {
+            Kind::Snowflake => String::new(),
+            kind => format!("{joint}kind={kind}"),
+        };
         let generate = if settings.is_single() {
-            render("/api/v1/id")
+            render(&format!("/api/v1/id{}", kind("?")))
         } else {
-            render(&format!("/api/v1/ids?count={}", settings.count.get()))
+            render(&format!("/api/v1/ids?count={}{}", settings.count.get(), kind("&")))
         };
         Self { generate, health: render("/api/v1/health") }
     }

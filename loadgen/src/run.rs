@@ -9,6 +9,7 @@ use coreflake_protocol::Info;
 use crossbeam_channel::bounded;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::again::Again;
 use crate::args::{Args, Rate};
 use crate::clock::{Clock, nanoseconds};
 use crate::grpc;
@@ -45,7 +46,8 @@ enum Hand {
 pub(crate) fn run(args: &Args, token: Option<&[u8]>, stop: &Stop) -> Result<Findings, RunError> {
     raise_open_files_limit();
     let (hands, opening) = connect(args, token).map_err(RunError::Unreachable)?;
-    let (outcomes, proof) = drive(args, hands, stop).map_err(RunError::System)?;
+    let again = args.reconnect.then(|| Again::new(&args.target, settings(args), token));
+    let (outcomes, proof) = drive(args, hands, again.as_ref(), stop).map_err(RunError::System)?;
 
     let warmup_ns = nanoseconds(args.warmup);
     // As long as one thread still had a connection, the others had a plan to follow.
@@ -84,9 +86,8 @@ pub(crate) fn run(args: &Args, token: Option<&[u8]>, stop: &Stop) -> Result<Find
 
 /// Makes the connections. The second part is the INFO of those that have one.
 fn connect(args: &Args, token: Option<&[u8]>) -> Result<(Vec<Hand>, Vec<Info>), String> {
-    let Args { target, connections, count, .. } = args;
-    let pipeline = usize::try_from(args.pipeline).unwrap_or(usize::MAX);
-    let settings = LinkSettings { count: *count, pipeline };
+    let Args { target, connections, .. } = args;
+    let settings = settings(args);
     let threads = args.thread_count();
     if target.scheme == Scheme::Grpc {
         let hands = grpc::connect(target, *connections, threads, settings, token)?;
@@ -98,10 +99,17 @@ fn connect(args: &Args, token: Option<&[u8]>) -> Result<(Vec<Hand>, Vec<Info>), 
     Ok((hands.collect(), opening))
 }
 
+/// What is the same on every link.
+fn settings(args: &Args) -> LinkSettings {
+    let pipeline = usize::try_from(args.pipeline).unwrap_or(usize::MAX);
+    LinkSettings { kind: args.kind, count: args.count, pipeline }
+}
+
 /// Starts the threads, shows their progress and collects what they bring.
 fn drive(
     args: &Args,
     hands: Vec<Hand>,
+    again: Option<&Again>,
     stop: &Stop,
 ) -> io::Result<(Vec<Outcome>, Option<verify::Proof>)> {
     let threads = args.thread_count();
@@ -125,7 +133,8 @@ fn drive(
         let counters = Arc::new(Counters::default());
         let numbers = (thread..args.connections).step_by(threads as usize).map(u64::from);
         let schedule = Schedule::new(numbers, pace, phases, stop.clone());
-        workers.push((body(hand, schedule, ledger, Arc::clone(&counters))?, counters));
+        let body = body(hand, schedule, ledger, Arc::clone(&counters), again.cloned())?;
+        workers.push((body, counters));
     }
 
     let clock = Clock::starting_in(START_DELAY);
@@ -157,10 +166,11 @@ fn body(
     schedule: Schedule,
     ledger: Ledger,
     counters: Arc<Counters>,
+    again: Option<Again>,
 ) -> io::Result<Body> {
     Ok(match hand {
         Hand::Sockets(connections) => {
-            let worker = Worker::new(connections, schedule, ledger, counters)?;
+            let worker = Worker::new(connections, schedule, ledger, counters, again)?;
             Box::new(move |clock| worker.run(clock))
         }
         Hand::Grpc(hand) => Box::new(move |clock| hand.run(schedule, ledger, counters, clock)),

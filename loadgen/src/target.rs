@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use coreflake_protocol::{Count, ErrorReply, Info};
+use coreflake_protocol::{Count, ErrorReply, Info, Kind};
 
 use crate::clock::Clock;
 use crate::ledger::{Flight, Ledger};
@@ -42,6 +42,8 @@ pub(crate) struct Target {
 /// What is the same on every link of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LinkSettings {
+    /// The kind of ID.
+    pub(crate) kind: Kind,
     /// IDs per request.
     pub(crate) count: Count,
     /// Requests in flight at most.
@@ -92,9 +94,12 @@ impl Target {
         settings: LinkSettings,
         token: Option<&[u8]>,
     ) -> Result<Vec<Connected>, String> {
-        let (address, first) = self.reach(|address| self.connect_one(address, settings, token))?;
+        let (address, first) =
+            self.reach(|address| self.connect_one(address, settings, token, CONNECT_TIMEOUT))?;
         std::iter::once(Ok(first))
-            .chain(std::iter::repeat_with(|| self.connect_one(address, settings, token)))
+            .chain(std::iter::repeat_with(|| {
+                self.connect_one(address, settings, token, CONNECT_TIMEOUT)
+            }))
             .take(usize::try_from(count.saturating_mul(CONNECTS_PER_KEPT_MAX)).unwrap_or(0))
             // The kernel chooses the lane. Those of another one are closed here, at once.
             .filter(|connected| match (connected, lane) {
@@ -133,24 +138,26 @@ impl Target {
         &self.authority
     }
 
-    fn connect_one(
+    /// Makes a link to one of the addresses.
+    pub(crate) fn connect_one(
         &self,
         address: SocketAddr,
         settings: LinkSettings,
         token: Option<&[u8]>,
+        timeout: Duration,
     ) -> io::Result<Connected> {
         Ok(match self.scheme {
             Scheme::Tcp => {
-                let (link, info) = TcpLink::connect(address, settings, token, CONNECT_TIMEOUT)?;
+                let (link, info) = TcpLink::connect(address, settings, token, timeout)?;
                 Connected { link: Link::Tcp(link), info: Some(info) }
             }
             Scheme::Udp => {
-                let (link, info) = UdpLink::connect(address, settings, CONNECT_TIMEOUT)?;
+                let (link, info) = UdpLink::connect(address, settings, timeout)?;
                 Connected { link: Link::Udp(link), info: Some(info) }
             }
             Scheme::Http => {
                 let authority = &self.authority;
-                let link = HttpLink::connect(address, authority, settings, token, CONNECT_TIMEOUT)?;
+                let link = HttpLink::connect(address, authority, settings, token, timeout)?;
                 Connected { link: Link::Http(link), info: None }
             }
             Scheme::Grpc => return Err(io::Error::other("gRPC has no link of this kind")),

@@ -8,10 +8,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use coreflake_protocol::frame::{RESPONSE_SIZE_MAX, Split, split};
-use coreflake_protocol::{ErrorReply, Frame, Info, Kind, Request, Response, Runs};
+use coreflake_protocol::{ErrorReply, Frame, Info, Request, Response};
 
 use crate::clock::Clock;
 use crate::ledger::{Expectation, Flight, Ledger, Order};
+use crate::span::Brought;
 use crate::stats::Failure;
 use crate::stream::{self, Outbox, READ_SIZE, closed, invalid, is_temporary};
 use crate::target::{LinkSettings, refusal};
@@ -71,7 +72,7 @@ impl TcpLink {
 
     /// Queues a request for [`TcpLink::flush`].
     pub(crate) fn send(&mut self, flight: Flight) {
-        let request = Request::Generate { kind: Kind::Snowflake, count: self.settings.count };
+        let request = Request::Generate { kind: self.settings.kind, count: self.settings.count };
         request.encode(self.take_request_id(), self.out.bytes());
         self.flights.push_back(flight);
     }
@@ -122,9 +123,9 @@ impl TcpLink {
     ) -> io::Result<Info> {
         self.stream.set_nonblocking(false)?;
         let expected = self.expected;
-        self.introduce(None, deadline, |runs| {
+        self.introduce(None, deadline, |brought| {
             if let Some(expected) = &expected {
-                ledger.late(runs.iter(), expected);
+                ledger.late(brought.spans(), expected);
             }
         })
     }
@@ -145,8 +146,10 @@ impl TcpLink {
         }
         self.flights.pop_front();
         match reply {
-            Response::Generate(runs) => {
-                ledger.answered(flight, runs.iter(), expected, &mut self.order, received_ns);
+            Response::Generate(generated) => {
+                let brought = Brought::read(self.settings.kind, &generated);
+                let spans = brought.ok_or_else(|| invalid("no IDs of the kind asked for"))?.spans();
+                ledger.answered(flight, spans, expected, &mut self.order, received_ns);
             }
             Response::Error(ErrorReply { code, .. }) => {
                 ledger.failed(flight, Failure::Refused(code));
@@ -162,7 +165,7 @@ impl TcpLink {
         &mut self,
         token: Option<&[u8]>,
         deadline: Instant,
-        mut late: impl FnMut(&Runs<'_>),
+        mut late: impl FnMut(Brought<'_>),
     ) -> io::Result<Info> {
         let first = self.next_request_id;
         for request in token.map(|token| Request::Auth { token }).into_iter().chain([Request::Info])
@@ -179,7 +182,9 @@ impl TcpLink {
                 rest = &rest[consumed..];
                 match Response::decode(&frame).map_err(invalid)? {
                     Response::Info(info) => return Ok(info),
-                    Response::Generate(runs) => late(&runs),
+                    Response::Generate(generated) => {
+                        Brought::read(self.settings.kind, &generated).map(&mut late);
+                    }
                     Response::Error(error) if frame.header.request_id >= first => {
                         return Err(refusal(&error));
                     }

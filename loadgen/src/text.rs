@@ -38,7 +38,7 @@ impl Report {
             "connections     {} x {} requests in flight, {} threads",
             self.connections, self.pipeline, self.threads
         )?;
-        writeln!(f, "ids per request {}", self.count)?;
+        writeln!(f, "ids per request {} of kind {}", self.count, self.kind)?;
         writeln!(
             f,
             "measured        {:.3} s after {:.3} s of warmup",

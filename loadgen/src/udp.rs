@@ -7,13 +7,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use coreflake_protocol::frame::{DATAGRAM_SIZE_MAX, HEADER_SIZE, RESPONSE_SIZE_MAX, Split, split};
-use coreflake_protocol::{ErrorReply, Id, Info, Kind, RUN_SIZE, Request, Response, Runs};
+use coreflake_protocol::{AnyId, ErrorReply, Info, RUN_SIZE, Request, Response, WIDE_SIZE};
 use fastrand::Rng;
 use socket2::SockRef;
 
 use crate::args::PIPELINE_MAX;
 use crate::clock::Clock;
 use crate::ledger::{Expectation, Flight, Ledger, Order};
+use crate::span::{Brought, Span};
 use crate::stats::Failure;
 use crate::stream::{invalid, is_temporary, left};
 use crate::target::{LinkSettings, refusal};
@@ -30,8 +31,6 @@ const RECEIVE_MAX: usize = 64;
 const SOCKET_BUFFER_SIZE: usize = 4 << 20;
 /// The place in the table is the low part of a nonce; the high part is random.
 const PLACE_MASK: u64 = PIPELINE_MAX as u64 - 1;
-/// The most runs whose reply fits a datagram.
-const RUNS_MAX: usize = (DATAGRAM_SIZE_MAX - HEADER_SIZE) / RUN_SIZE;
 
 const _: () = assert!(PIPELINE_MAX & (PIPELINE_MAX - 1) == 0);
 
@@ -54,7 +53,7 @@ struct Place {
     flight: Option<Flight>,
     /// The first ID that answered `nonce`: a datagram that says so again is a copy made by the
     /// network.
-    answer: Option<Id>,
+    answer: Option<AnyId>,
 }
 
 impl UdpLink {
@@ -103,9 +102,12 @@ impl UdpLink {
             return Ok(false);
         };
         let nonce = (self.random.u64(..) & !PLACE_MASK) | place as u64;
-        let request = Request::Generate { kind: Kind::Snowflake, count: self.settings.count };
-        let runs = usize::try_from(self.settings.count.get()).unwrap_or(RUNS_MAX).min(RUNS_MAX);
-        self.encode(&request, nonce, HEADER_SIZE + runs * RUN_SIZE);
+        let request = Request::Generate { kind: self.settings.kind, count: self.settings.count };
+        // As many runs, or IDs of 128 bits, as a reply can hold.
+        let size = if self.settings.kind.is_wide() { WIDE_SIZE } else { RUN_SIZE };
+        let fit = (DATAGRAM_SIZE_MAX - HEADER_SIZE) / size;
+        let pieces = usize::try_from(self.settings.count.get()).unwrap_or(fit).min(fit);
+        self.encode(&request, nonce, HEADER_SIZE + pieces * size);
         match self.socket.send(&self.datagram) {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -171,9 +173,9 @@ impl UdpLink {
     ) -> io::Result<Info> {
         self.socket.set_nonblocking(false)?;
         let expected = self.expected;
-        self.ask_info(deadline, |runs| {
+        self.ask_info(deadline, |brought| {
             if let Some(expected) = &expected {
-                ledger.late(runs.iter(), expected);
+                ledger.late(brought.spans(), expected);
             }
         })
     }
@@ -188,29 +190,31 @@ impl UdpLink {
         let nonce = frame.header.request_id;
         let index = usize::try_from(nonce & PLACE_MASK).unwrap_or(usize::MAX);
         let place = self.places.get_mut(index).filter(|place| place.nonce == nonce);
-        let first = match &reply {
-            Response::Generate(runs) => runs.iter().next().map(|run| run.first()),
+        let brought = match &reply {
+            Response::Generate(generated) => Brought::read(self.settings.kind, generated),
             _ => None,
         };
+        let first = brought.and_then(|brought| brought.spans().next()).map(Span::first);
         let answer = place.as_ref().and_then(|place| place.answer);
         let Some((place, flight)) =
             place.and_then(|place| place.flight.take().map(|flight| (place, flight)))
         else {
             ledger.unmatched();
-            if let Response::Generate(runs) = reply
+            if let Some(brought) = brought
                 && answer != first
             {
-                ledger.late(runs.iter(), expected);
+                ledger.late(brought.spans(), expected);
             }
             return;
         };
         place.answer = first;
         self.free.push(index);
-        match reply {
-            Response::Generate(runs) => {
-                ledger.answered(flight, runs.iter(), expected, &mut self.order, received_ns);
+        match (reply, brought) {
+            (_, Some(brought)) => {
+                let order = &mut self.order;
+                ledger.answered(flight, brought.spans(), expected, order, received_ns);
             }
-            Response::Error(ErrorReply { code, .. }) => {
+            (Response::Error(ErrorReply { code, .. }), None) => {
                 ledger.failed(flight, Failure::Refused(code));
             }
             _ => ledger.failed(flight, Failure::InvalidReply),
@@ -218,7 +222,11 @@ impl UdpLink {
     }
 
     /// Asks for INFO on a blocking socket. `late` sees the IDs in replies to earlier requests.
-    fn ask_info(&mut self, deadline: Instant, mut late: impl FnMut(&Runs<'_>)) -> io::Result<Info> {
+    fn ask_info(
+        &mut self,
+        deadline: Instant,
+        mut late: impl FnMut(Brought<'_>),
+    ) -> io::Result<Info> {
         let mut buffer = [0; DATAGRAM_SIZE_MAX];
         loop {
             let retry = Instant::now() + left(deadline)?.min(INFO_RETRY);
@@ -238,7 +246,9 @@ impl UdpLink {
                 };
                 match Response::decode(&frame).map_err(invalid)? {
                     Response::Info(info) => return Ok(info),
-                    Response::Generate(runs) => late(&runs),
+                    Response::Generate(generated) => {
+                        Brought::read(self.settings.kind, &generated).map(&mut late);
+                    }
                     Response::Error(error) if frame.header.request_id == nonce => {
                         return Err(refusal(&error));
                     }

@@ -12,6 +12,7 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::OwnedFd;
 use rustix::time::Timespec;
 
+use crate::again::Again;
 use crate::clock::Clock;
 use crate::ledger::{Flight, Ledger};
 use crate::progress::Counters;
@@ -46,6 +47,10 @@ pub(crate) struct Worker {
     counters: Arc<Counters>,
     scratch: Box<[u8]>,
     breakages: Vec<String>,
+    /// How to connect anew, if that is wanted.
+    again: Option<Again>,
+    /// When the next attempt is to be made, while a connection is missing.
+    again_ns: u64,
 }
 
 /// A connection while it lasts.
@@ -78,6 +83,7 @@ impl Worker {
         schedule: Schedule,
         ledger: Ledger,
         counters: Arc<Counters>,
+        again: Option<Again>,
     ) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let alive = connections.len();
@@ -96,6 +102,8 @@ impl Worker {
             counters,
             scratch: vec![0; SCRATCH_SIZE].into_boxed_slice(),
             breakages: Vec::new(),
+            again,
+            again_ns: u64::MAX,
         })
     }
 
@@ -110,7 +118,8 @@ impl Worker {
         self.schedule.begin();
         let ended_ns = loop {
             let now_ns = clock.now_ns();
-            if self.alive == 0 {
+            self.connect_again(now_ns)?;
+            if self.alive == 0 && self.again_ns == u64::MAX {
                 break now_ns.min(self.schedule.end_ns());
             }
             self.schedule.mark_due(now_ns);
@@ -121,7 +130,7 @@ impl Worker {
             if schedule.is_over(now_ns, || in_flight(lines)) {
                 break schedule.end_ns();
             }
-            let wake_ns = self.schedule.wake_ns(now_ns).min(self.expiry_ns);
+            let wake_ns = self.schedule.wake_ns(now_ns).min(self.expiry_ns).min(self.again_ns);
             let timeout = Duration::from_nanos(wake_ns.saturating_sub(clock.now_ns()));
             self.wait(&mut events, timeout)?;
             self.receive(&events, clock);
@@ -132,9 +141,32 @@ impl Worker {
     fn send_ready(&mut self, clock: &Clock) {
         while let Some(index) = self.schedule.pop_ready() {
             if let Err(error) = self.fill(index, clock) {
-                self.break_off(index, &error);
+                self.break_off(index, &error, clock);
             }
         }
+    }
+
+    /// Makes connections anew that broke, each at most once in a while.
+    fn connect_again(&mut self, now_ns: u64) -> io::Result<()> {
+        let Some(again) = self.again.as_ref().filter(|_| now_ns >= self.again_ns) else {
+            return Ok(());
+        };
+        self.again_ns = u64::MAX;
+        for index in 0..self.lines.len() {
+            if self.lines[index].link.is_some() {
+                continue;
+            }
+            let Ok(Connected { link, info: _ }) = again.connect() else {
+                // Where one is turned away, the others are.
+                self.again_ns = Again::next_ns(now_ns);
+                break;
+            };
+            epoll::add(&self.epoll, &link, EventData::new_u64(index as u64), EventFlags::IN)?;
+            self.lines[index] = Line { link: Some(link), awaits_writable: false };
+            self.alive += 1;
+            self.schedule.mark_ready(index);
+        }
+        Ok(())
     }
 
     /// Sends what a line owes, as far as it has room.
@@ -210,19 +242,22 @@ impl Worker {
                 match link.receive(&mut self.scratch, &mut self.ledger, clock) {
                     Ok(()) if self.schedule.has_backlog(index) => self.schedule.mark_ready(index),
                     Ok(()) => {}
-                    Err(error) => self.break_off(index, &error),
+                    Err(error) => self.break_off(index, &error, clock),
                 }
             }
         }
     }
 
-    /// Goes on without a connection.
-    fn break_off(&mut self, index: usize, error: &io::Error) {
+    /// Goes on without a connection, for a while or for good.
+    fn break_off(&mut self, index: usize, error: &io::Error, clock: &Clock) {
         let line = &mut self.lines[index];
         let Some(mut link) = line.link.take() else {
             return;
         };
         self.alive -= 1;
+        if self.again.is_some() {
+            self.again_ns = self.again_ns.min(Again::next_ns(clock.now_ns()));
+        }
         link.abandon(&mut self.ledger);
         self.ledger.broken(match error.kind() {
             io::ErrorKind::InvalidData => Failure::InvalidReply,

@@ -24,6 +24,7 @@ fn help_names_every_flag() {
         "--rate",
         "--connections",
         "--pipeline",
+        "--kind",
         "--count",
         "--threads",
         "--duration",
@@ -31,6 +32,7 @@ fn help_names_every_flag() {
         "--verify",
         "--json",
         "--slo-p99",
+        "--reconnect",
         "--token-file",
     ] {
         assert!(text.contains(flag), "{flag} in {text}");
@@ -47,6 +49,10 @@ fn wrong_values_are_usage_errors_that_name_the_flag() {
         "--pipeline 0",
         "--pipeline 1025",
         "--count 0",
+        "--kind uuid",
+        "--kind ULID",
+        "--reconnect --target udp://127.0.0.1:1",
+        "--reconnect --target grpc://127.0.0.1:1",
         "--count 4097",
         "--threads 0",
         "--threads 3 --connections 2",

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::any_id::IdError;
 use crate::code::ErrorCode;
 use crate::count::Count;
 use crate::frame::{HEADER_SIZE, LENGTH_SIZE, VERSION};
@@ -54,10 +55,12 @@ pub enum DecodeError {
         /// The count as received.
         count: u32,
     },
-    /// The number is no ID.
+    /// The bits are no ID of the kind.
     InvalidId {
-        /// The number as received.
-        number: u64,
+        /// The kind.
+        kind: Kind,
+        /// What is wrong with them.
+        error: IdError,
     },
 }
 
@@ -108,9 +111,7 @@ impl fmt::Display for DecodeError {
             Self::InvalidCount { count } => {
                 write!(f, "count {count}: 1 to {} are allowed", Count::MAX)
             }
-            Self::InvalidId { number } => {
-                write!(f, "{number} is no ID: at most 2^63 - 1 is allowed")
-            }
+            Self::InvalidId { kind, error } => write!(f, "no ID of kind {kind}: {error}"),
         }
     }
 }

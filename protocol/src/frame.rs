@@ -23,8 +23,8 @@ pub const VERSION: u8 = 1;
 /// The longest request in bytes, header included. The longest real one is AUTH with 528.
 pub const REQUEST_SIZE_MAX: usize = 1024;
 
-/// The longest reply in bytes, header included: a header and 4,096 runs of one ID each take 49,168.
-pub const RESPONSE_SIZE_MAX: usize = 65_536;
+/// The longest reply in bytes, header included: a header and 4,096 IDs of 16 bytes take 65,552.
+pub const RESPONSE_SIZE_MAX: usize = 66_560;
 
 /// The longest datagram in bytes: one that no ordinary path fragments.
 pub const DATAGRAM_SIZE_MAX: usize = 1200;
@@ -32,7 +32,7 @@ pub const DATAGRAM_SIZE_MAX: usize = 1200;
 /// The bit of an opcode that marks a reply.
 pub const RESPONSE_BIT: u8 = 0x80;
 
-const _: () = assert!(HEADER_SIZE + 4096 * 12 <= RESPONSE_SIZE_MAX);
+const _: () = assert!(HEADER_SIZE + 4096 * 16 <= RESPONSE_SIZE_MAX);
 const _: () = assert!(REQUEST_SIZE_MAX <= DATAGRAM_SIZE_MAX);
 
 /// Everything in front of the payload but its length.

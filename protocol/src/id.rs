@@ -7,7 +7,7 @@ use core::num::NonZeroU32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id(u64);
 
-/// Time in an ID: ticks of one millisecond since the epoch of the layout.
+/// Time in an ID: ticks since the epoch, as long as a [`Scale`](crate::Scale) says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tick(u64);
 

@@ -1,9 +1,9 @@
-//! How the 63 usable bits of an ID are shared: layout as data.
+//! How the bits of a 64-bit ID are shared: layout as data.
 //!
 //! ```text
 //!  63  62                                  22 21       17 16       12 11                 0
 //! +---+--------------------------------------+-----------+-----------+--------------------+
-//! | 0 | timestamp: ms since the epoch (41)   | dc (5)    | worker (5)| sequence (12)      |
+//! | 0 | timestamp: ticks since the epoch (41)| dc (5)    | worker (5)| sequence (12)      |
 //! +---+--------------------------------------+-----------+-----------+--------------------+
 //! ```
 
@@ -11,26 +11,30 @@ use core::fmt;
 use core::num::NonZeroU32;
 
 use crate::id::{Id, Parts, Run, Sequence, Slot, Tick};
+use crate::scale::{Scale, TickError};
+use crate::widths::Widths;
 
-/// Bit widths and epoch of a 64-bit ID. The widths always fill the 63 bits below the sign.
+/// Bit widths, tick and epoch of a 64-bit ID. The widths always fill the 63 bits below the sign, or
+/// the 53 bits that a floating-point number keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Layout {
-    timestamp_bits: u8,
-    datacenter_bits: u8,
-    worker_bits: u8,
-    sequence_bits: u8,
-    epoch_ms: u64,
+    widths: Widths,
+    scale: Scale,
 }
 
-/// Why bit widths do not make a layout.
+/// Why bit widths, tick and epoch do not make a layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LayoutError {
-    /// The widths add up to this instead of 63.
+    /// The widths add up to this instead of 63 or 53.
     Total(u16),
     /// Datacenter and worker bits together exceed 16.
     SlotTooWide(u16),
-    /// The sequence has no bit, or more than 22.
+    /// The worker has this many bits: more than 15.
+    WorkerWidth(u8),
+    /// The sequence has no bit, or more than 23.
     SequenceWidth(u8),
+    /// A tick lasts this many milliseconds instead of 1 or 10.
+    TickLength(u8),
     /// The last tick lies beyond what a 64-bit count of milliseconds holds.
     Epoch(u64),
 }
@@ -46,108 +50,98 @@ pub struct RangeError {
     pub max: u64,
 }
 
-/// A wall-clock time that the layout has no tick for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TickError {
-    /// The time lies before the epoch.
-    BeforeEpoch {
-        /// The time, in milliseconds since the Unix epoch.
-        unix_ms: u64,
-        /// The epoch of the layout, in the same unit.
-        epoch_ms: u64,
-    },
-    /// The time lies past the last tick.
-    AfterEnd {
-        /// The time, in milliseconds since the Unix epoch.
-        unix_ms: u64,
-        /// The last time the layout can hold, in the same unit.
-        end_ms: u64,
-    },
-}
-
 const ID_BITS: u16 = 63;
+const JAVASCRIPT_ID_BITS: u16 = 53;
 const SLOT_BITS_MAX: u16 = 16;
-const SEQUENCE_BITS_MAX: u8 = 22;
+/// So that 65535 is no worker ID: it stands for none.
+const WORKER_BITS_MAX: u8 = 15;
+const SEQUENCE_BITS_MAX: u8 = 23;
 
 impl Layout {
-    /// 41 bits of time, 5 datacenter, 5 worker, 12 sequence; epoch 2021-01-01T00:00:00Z.
-    pub const SNOWFLAKE: Self = match Self::new(41, 5, 5, 12, 1_609_459_200_000) {
+    /// 41 bits of time, 5 datacenter, 5 worker, 12 sequence; ticks of 1 ms; epoch
+    /// 2021-01-01T00:00:00Z.
+    pub const SNOWFLAKE: Self = match Self::new(Widths::SNOWFLAKE, 1, 1_609_459_200_000) {
         Ok(layout) => layout,
         Err(_) => panic!("the preset fills 63 bits"),
     };
 
-    /// A layout of these widths, counting milliseconds from `epoch_ms` (Unix time in milliseconds).
+    /// A layout of these widths, counting ticks of `tick_ms` milliseconds from `epoch_ms` (Unix
+    /// time in milliseconds).
     ///
     /// # Errors
     ///
-    /// When the widths do not fill 63 bits exactly, or a part is wider than the project supports.
-    pub const fn new(
-        timestamp_bits: u8,
-        datacenter_bits: u8,
-        worker_bits: u8,
-        sequence_bits: u8,
-        epoch_ms: u64,
-    ) -> Result<Self, LayoutError> {
-        let slot = datacenter_bits as u16 + worker_bits as u16;
-        let total = timestamp_bits as u16 + slot + sequence_bits as u16;
-        if total != ID_BITS {
+    /// When the widths do not fill 63 or 53 bits exactly, a part is wider than the project
+    /// supports, or a tick is neither 1 ms nor 10 ms long.
+    pub const fn new(widths: Widths, tick_ms: u8, epoch_ms: u64) -> Result<Self, LayoutError> {
+        let (total, slot) = (widths.total(), widths.slot());
+        if total != ID_BITS && total != JAVASCRIPT_ID_BITS {
             return Err(LayoutError::Total(total));
         }
         if slot > SLOT_BITS_MAX {
             return Err(LayoutError::SlotTooWide(slot));
         }
-        if sequence_bits == 0 || sequence_bits > SEQUENCE_BITS_MAX {
-            return Err(LayoutError::SequenceWidth(sequence_bits));
+        if widths.worker > WORKER_BITS_MAX {
+            return Err(LayoutError::WorkerWidth(widths.worker));
         }
-        if epoch_ms.checked_add(mask(timestamp_bits)).is_none() {
-            return Err(LayoutError::Epoch(epoch_ms));
+        if widths.sequence == 0 || widths.sequence > SEQUENCE_BITS_MAX {
+            return Err(LayoutError::SequenceWidth(widths.sequence));
         }
-        Ok(Self { timestamp_bits, datacenter_bits, worker_bits, sequence_bits, epoch_ms })
+        if tick_ms != 1 && tick_ms != 10 {
+            return Err(LayoutError::TickLength(tick_ms));
+        }
+        match Scale::new(epoch_ms, tick_ms, Tick::new(mask(widths.timestamp))) {
+            Some(scale) => Ok(Self { widths, scale }),
+            None => Err(LayoutError::Epoch(epoch_ms)),
+        }
     }
 
-    /// Width of the time part in bits.
-    pub const fn timestamp_bits(&self) -> u8 {
-        self.timestamp_bits
+    /// The widths of the parts in bits.
+    pub const fn widths(&self) -> Widths {
+        self.widths
     }
 
-    /// Width of the datacenter part in bits.
-    pub const fn datacenter_bits(&self) -> u8 {
-        self.datacenter_bits
-    }
-
-    /// Width of the worker part in bits.
-    pub const fn worker_bits(&self) -> u8 {
-        self.worker_bits
-    }
-
-    /// Width of the sequence part in bits.
-    pub const fn sequence_bits(&self) -> u8 {
-        self.sequence_bits
+    /// How its timestamps count.
+    pub const fn scale(&self) -> Scale {
+        self.scale
     }
 
     /// Tick 0, in milliseconds since the Unix epoch.
     pub const fn epoch_ms(&self) -> u64 {
-        self.epoch_ms
+        self.scale.epoch_ms()
+    }
+
+    /// The last millisecond that has a tick, since the Unix epoch.
+    pub const fn end_ms(&self) -> u64 {
+        self.scale.end_ms()
     }
 
     /// How many IDs one slot can make in one tick.
     pub const fn sequence_space(&self) -> u32 {
-        1 << self.sequence_bits
+        1 << self.widths.sequence
     }
 
     /// The last tick the time part can hold.
     pub const fn tick_max(&self) -> Tick {
-        Tick::new(mask(self.timestamp_bits))
+        self.scale.tick_max()
     }
 
     /// The largest `datacenter_id`.
     pub const fn datacenter_id_max(&self) -> u64 {
-        mask(self.datacenter_bits)
+        mask(self.widths.datacenter)
     }
 
     /// The largest `worker_id`.
     pub const fn worker_id_max(&self) -> u64 {
-        mask(self.worker_bits)
+        mask(self.widths.worker)
+    }
+
+    /// The largest ID: every part at its maximum.
+    #[allow(clippy::cast_possible_truncation)] // At most 63.
+    pub const fn id_max(&self) -> Id {
+        match Id::new(mask(self.widths.total() as u8)) {
+            Some(id) => id,
+            None => panic!("63 bits cannot pass Id::MAX"),
+        }
     }
 
     /// The tick that the wall-clock time `unix_ms` falls into.
@@ -156,18 +150,12 @@ impl Layout {
     ///
     /// When the time lies before the epoch or past the end of the layout.
     pub const fn tick(&self, unix_ms: u64) -> Result<Tick, TickError> {
-        let Some(ticks) = unix_ms.checked_sub(self.epoch_ms) else {
-            return Err(TickError::BeforeEpoch { unix_ms, epoch_ms: self.epoch_ms });
-        };
-        if ticks > self.tick_max().get() {
-            return Err(TickError::AfterEnd { unix_ms, end_ms: self.unix_ms(self.tick_max()) });
-        }
-        Ok(Tick::new(ticks))
+        self.scale.tick(unix_ms)
     }
 
     /// When `tick` begins, in milliseconds since the Unix epoch.
     pub const fn unix_ms(&self, tick: Tick) -> u64 {
-        self.epoch_ms.saturating_add(tick.get())
+        self.scale.unix_ms(tick)
     }
 
     /// The slot with these numbers.
@@ -196,16 +184,17 @@ impl Layout {
     /// # Panics
     ///
     /// When the slot is of another layout.
+    #[allow(clippy::cast_possible_truncation)] // A slot has at most 16 bits.
     pub const fn slot_number(&self, slot: Slot) -> u16 {
         assert!(slot.datacenter_id() as u64 <= self.datacenter_id_max(), "slot of another layout");
         assert!(slot.worker_id() as u64 <= self.worker_id_max(), "slot of another layout");
-        slot.datacenter_id() << self.worker_bits | slot.worker_id()
+        ((slot.datacenter_id() as u32) << self.widths.worker) as u16 | slot.worker_id()
     }
 
     /// The datacenter and the worker part of a slot number.
     #[allow(clippy::cast_possible_truncation)] // Masked to at most 16 bits.
     pub const fn slot_parts(&self, number: u16) -> (u16, u16) {
-        let datacenter_id = number as u64 >> self.worker_bits & self.datacenter_id_max();
+        let datacenter_id = number as u64 >> self.widths.worker & self.datacenter_id_max();
         (datacenter_id as u16, (number as u64 & self.worker_id_max()) as u16)
     }
 
@@ -234,14 +223,18 @@ impl Layout {
         assert!(slot.datacenter_id() as u64 <= self.datacenter_id_max(), "slot of another layout");
         assert!(slot.worker_id() as u64 <= self.worker_id_max(), "slot of another layout");
         assert!(sequence.get() < self.sequence_space(), "sequence of another layout");
-        let number = tick.get() << (ID_BITS - self.timestamp_bits as u16)
-            | (slot.datacenter_id() as u64) << (self.worker_bits + self.sequence_bits)
-            | (slot.worker_id() as u64) << self.sequence_bits
+        let number = tick.get() << self.timestamp_shift()
+            | (slot.datacenter_id() as u64) << (self.widths.worker + self.widths.sequence)
+            | (slot.worker_id() as u64) << self.widths.sequence
             | sequence.get() as u64;
         match Id::new(number) {
             Some(id) => id,
             None => panic!("63 bits cannot pass Id::MAX"),
         }
+    }
+
+    const fn timestamp_shift(&self) -> u16 {
+        self.widths.slot() + self.widths.sequence as u16
     }
 
     /// `count` consecutive IDs of one tick, from `sequence` on.
@@ -263,42 +256,19 @@ impl Layout {
         }
     }
 
-    /// Takes an ID apart. Every ID has parts, since the widths fill all bits.
+    /// Takes an ID apart. Every ID up to [`Layout::id_max`] has parts, since the widths fill all
+    /// bits; beyond it the time lies past the end of the layout.
     #[allow(clippy::cast_possible_truncation)] // Each part is masked to at most 22 bits.
     pub const fn parse(&self, id: Id) -> Parts {
         let number = id.get();
-        let slot_shift = self.worker_bits + self.sequence_bits;
-        let tick = Tick::new(number >> (ID_BITS - self.timestamp_bits as u16));
+        let slot_shift = self.widths.worker + self.widths.sequence;
+        let tick = Tick::new(number >> self.timestamp_shift());
         Parts {
             unix_ms: self.unix_ms(tick),
             datacenter_id: ((number >> slot_shift) & self.datacenter_id_max()) as u16,
-            worker_id: ((number >> self.sequence_bits) & self.worker_id_max()) as u16,
-            sequence: (number & mask(self.sequence_bits)) as u32,
+            worker_id: ((number >> self.widths.sequence) & self.worker_id_max()) as u16,
+            sequence: (number & mask(self.widths.sequence)) as u32,
         }
-    }
-
-    /// Names the namespace: a hash of epoch and widths (FNV-1a, 64 bit, over the four widths as
-    /// bytes and the epoch in big-endian order). Two nodes with different fingerprints must not
-    /// feed one table.
-    pub const fn fingerprint(&self) -> u64 {
-        const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-        const PRIME: u64 = 0x0100_0000_01b3;
-        let mut bytes = [0; 12];
-        bytes[0] = self.timestamp_bits;
-        bytes[1] = self.datacenter_bits;
-        bytes[2] = self.worker_bits;
-        bytes[3] = self.sequence_bits;
-        let epoch = self.epoch_ms.to_be_bytes();
-        let mut hash = OFFSET_BASIS;
-        let mut index = 0;
-        while index < bytes.len() {
-            if index >= 4 {
-                bytes[index] = epoch[index - 4];
-            }
-            hash = (hash ^ bytes[index] as u64).wrapping_mul(PRIME);
-            index += 1;
-        }
-        hash
     }
 }
 
@@ -309,15 +279,24 @@ const fn mask(bits: u8) -> u64 {
 impl fmt::Display for LayoutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Total(bits) => write!(f, "the bit widths add up to {bits}: they must fill 63"),
+            Self::Total(bits) => {
+                write!(f, "the bit widths add up to {bits}: they must fill {ID_BITS}, or")?;
+                write!(f, " {JAVASCRIPT_ID_BITS} for JavaScript")
+            }
             Self::SlotTooWide(bits) => {
                 write!(
                     f,
                     "datacenter and worker take {bits} bits: at most {SLOT_BITS_MAX} together"
                 )
             }
+            Self::WorkerWidth(bits) => {
+                write!(f, "the worker has {bits} bits: at most {WORKER_BITS_MAX} are allowed")
+            }
             Self::SequenceWidth(bits) => {
                 write!(f, "the sequence has {bits} bits: 1 to {SEQUENCE_BITS_MAX} are allowed")
+            }
+            Self::TickLength(tick_ms) => {
+                write!(f, "a tick of {tick_ms} ms: 1 ms and 10 ms are allowed")
             }
             Self::Epoch(epoch_ms) => {
                 write!(f, "epoch {epoch_ms} puts the end of the layout past a 64-bit time")
@@ -333,88 +312,8 @@ impl fmt::Display for RangeError {
     }
 }
 
-impl fmt::Display for TickError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::BeforeEpoch { unix_ms, epoch_ms } => {
-                write!(
-                    f,
-                    "the clock says {unix_ms} ms, before the epoch {epoch_ms} ms: set the clock"
-                )
-            }
-            Self::AfterEnd { unix_ms, end_ms } => {
-                write!(f, "the clock says {unix_ms} ms, past the end of the layout {end_ms} ms")
-            }
-        }
-    }
-}
-
 impl core::error::Error for LayoutError {}
 impl core::error::Error for RangeError {}
-impl core::error::Error for TickError {}
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_example_of_the_mission_comes_apart_and_together() {
-        let layout = Layout::SNOWFLAKE;
-        let id = Id::new(1_234_567_890_123_456_789).unwrap();
-        let parts = layout.parse(id);
-        let tick = layout.tick(parts.unix_ms).unwrap();
-        let slot = layout.slot(parts.datacenter_id.into(), parts.worker_id.into()).unwrap();
-        assert_eq!(layout.pack(tick, slot, layout.sequence(parts.sequence).unwrap()), id);
-    }
-
-    #[test]
-    fn widths_must_fill_63_bits() {
-        assert_eq!(Layout::new(41, 5, 5, 13, 0), Err(LayoutError::Total(64)));
-        assert_eq!(Layout::new(41, 5, 5, 11, 0), Err(LayoutError::Total(62)));
-        assert_eq!(Layout::new(255, 255, 255, 255, 0), Err(LayoutError::Total(1020)));
-        assert_eq!(Layout::new(41, 10, 7, 5, 0), Err(LayoutError::SlotTooWide(17)));
-        assert_eq!(Layout::new(53, 5, 5, 0, 0), Err(LayoutError::SequenceWidth(0)));
-        assert_eq!(Layout::new(40, 0, 0, 23, 0), Err(LayoutError::SequenceWidth(23)));
-        assert!(matches!(Layout::new(41, 5, 5, 12, u64::MAX), Err(LayoutError::Epoch(_))));
-        assert!(Layout::new(41, 0, 10, 12, 0).is_ok());
-    }
-
-    #[test]
-    fn a_part_out_of_range_is_an_error_that_names_it() {
-        let layout = Layout::SNOWFLAKE;
-        let error = layout.slot(0, 32).unwrap_err();
-        assert_eq!(error.to_string(), "worker_id 32 is out of range: 0 to 31 are allowed");
-        assert_eq!(layout.slot(32, 0).unwrap_err().field, "datacenter_id");
-        assert_eq!(layout.sequence(4096).unwrap_err().max, 4095);
-        assert!(matches!(layout.tick(0), Err(TickError::BeforeEpoch { .. })));
-        let end_ms = layout.unix_ms(layout.tick_max());
-        assert_eq!(layout.tick(end_ms), Ok(layout.tick_max()));
-        assert!(matches!(layout.tick(end_ms + 1), Err(TickError::AfterEnd { .. })));
-    }
-
-    #[test]
-    #[should_panic(expected = "tick past the end")]
-    fn packing_a_tick_past_the_end_panics_instead_of_masking() {
-        let layout = Layout::SNOWFLAKE;
-        let slot = layout.slot(0, 0).unwrap();
-        layout.pack(layout.tick_max().next(), slot, layout.sequence(0).unwrap());
-    }
-
-    #[test]
-    #[should_panic(expected = "run leaves its tick")]
-    fn a_run_cannot_spill_into_the_worker_bits() {
-        let layout = Layout::SNOWFLAKE;
-        let slot = layout.slot(0, 0).unwrap();
-        let two = NonZeroU32::new(2).unwrap();
-        layout.pack_run(Tick::ZERO, slot, layout.sequence(4095).unwrap(), two);
-    }
-
-    #[test]
-    fn the_fingerprint_tells_epoch_and_widths_apart() {
-        let layout = Layout::SNOWFLAKE;
-        let later = Layout::new(41, 5, 5, 12, layout.epoch_ms() + 1).unwrap();
-        let wider = Layout::new(41, 4, 6, 12, layout.epoch_ms()).unwrap();
-        assert_ne!(layout.fingerprint(), later.fingerprint());
-        assert_ne!(layout.fingerprint(), wider.fingerprint());
-    }
-}
+mod tests;

@@ -1,6 +1,8 @@
 //! What a peer can ask for.
 
+use crate::any_id::{AnyId, IdError};
 use crate::count::Count;
+use crate::encoding::Encoding;
 use crate::error::DecodeError;
 use crate::frame::{self, Frame, Header, RESPONSE_BIT, VERSION};
 use crate::id::Id;
@@ -36,10 +38,8 @@ pub enum Request<'a> {
     },
     /// Take an ID apart.
     Parse {
-        /// The kind of ID.
-        kind: Kind,
         /// The ID.
-        id: Id,
+        id: AnyId,
     },
     /// How the server is.
     Health,
@@ -56,6 +56,7 @@ pub enum Request<'a> {
 
 const GENERATE_SIZE: usize = 12;
 const PARSE_SIZE: usize = 16;
+const PARSE_WIDE_SIZE: usize = 24;
 
 impl Opcode {
     /// Every operation, in the order of their numbers.
@@ -117,16 +118,7 @@ impl<'a> Request<'a> {
                 let count = Count::new(count).ok_or(DecodeError::InvalidCount { count })?;
                 Ok(Self::Generate { kind, count })
             }
-            Opcode::Parse => {
-                let mut reader = sized(payload, PARSE_SIZE)?;
-                let kind = kind(reader.u8())?;
-                if !reader.zeros::<7>() {
-                    return Err(DecodeError::ReservedBits);
-                }
-                let number = reader.u64();
-                let id = Id::new(number).ok_or(DecodeError::InvalidId { number })?;
-                Ok(Self::Parse { kind, id })
-            }
+            Opcode::Parse => parse(payload).map(|id| Self::Parse { id }),
             Opcode::Health => sized(payload, 0).map(|_| Self::Health),
             Opcode::Info => sized(payload, 0).map(|_| Self::Info),
             Opcode::Ping => sized(payload, 0).map(|_| Self::Ping),
@@ -153,9 +145,12 @@ impl<'a> Request<'a> {
                 out.extend_from_slice(&count.get().to_be_bytes());
                 out.extend_from_slice(&[0; 4]);
             }
-            Self::Parse { kind, id } => {
-                out.extend_from_slice(&[kind.wire(), 0, 0, 0, 0, 0, 0, 0]);
-                out.extend_from_slice(&id.get().to_be_bytes());
+            Self::Parse { id } => {
+                out.extend_from_slice(&[id.kind().wire(), 0, 0, 0, 0, 0, 0, 0]);
+                match id.id() {
+                    Some(id) => out.extend_from_slice(&id.get().to_be_bytes()),
+                    None => out.extend_from_slice(&id.bits().to_be_bytes()),
+                }
             }
             Self::Health | Self::Info | Self::Ping => {}
             Self::Auth { token } => {
@@ -192,6 +187,33 @@ fn check_header(header: &Header) -> Result<Opcode, DecodeError> {
         return Err(DecodeError::ReservedBits);
     }
     Ok(known)
+}
+
+/// The ID that a PARSE asks about: of 64 or 128 bits, as its kind has them.
+fn parse(payload: &[u8]) -> Result<AnyId, DecodeError> {
+    if payload.len() != PARSE_WIDE_SIZE {
+        sized(payload, PARSE_SIZE).map_err(|_| parse_size(payload))?;
+    }
+    let mut reader = Reader::new(payload);
+    let kind = kind(reader.u8())?;
+    if kind.is_wide() != (payload.len() == PARSE_WIDE_SIZE) {
+        return Err(parse_size(payload));
+    }
+    if !reader.zeros::<7>() {
+        return Err(DecodeError::ReservedBits);
+    }
+    if kind.is_wide() {
+        let bits = u128::from(reader.u64()) << 64 | u128::from(reader.u64());
+        return AnyId::wide(kind, bits).map_err(|error| DecodeError::InvalidId { kind, error });
+    }
+    let id = Id::new(reader.u64()).and_then(|id| AnyId::narrow(kind, id));
+    let error = IdError::Encoded(Encoding::Decimal);
+    id.ok_or(DecodeError::InvalidId { kind, error })
+}
+
+const fn parse_size(payload: &[u8]) -> DecodeError {
+    let size = payload.len();
+    DecodeError::PayloadSize { size, size_min: PARSE_SIZE, size_max: PARSE_WIDE_SIZE }
 }
 
 fn sized(payload: &[u8], size: usize) -> Result<Reader<'_>, DecodeError> {

@@ -4,22 +4,21 @@ use core::fmt;
 
 use crate::code::ErrorCode;
 use crate::frame::{self, Frame, Header, RESPONSE_BIT, VERSION};
+use crate::generated::Generated;
 use crate::health::{HEALTH_SIZE, Health};
-use crate::id::Parts;
-use crate::layout::Layout;
+use crate::info::{INFO_SIZE, Info};
+use crate::namespace::Parsed;
 use crate::reader::Reader;
 use crate::request::Opcode;
-use crate::runs::Runs;
-use crate::worker_ids::WorkerIds;
 
 /// A reply. PARSE, HEALTH, INFO, PING and AUTH replies may grow at their end in later versions:
 /// bytes behind the known fields are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Response<'a> {
     /// The IDs asked for.
-    Generate(Runs<'a>),
+    Generate(Generated<'a>),
     /// The ID taken apart.
-    Parse(Parts),
+    Parse(ParseReply),
     /// How the server is.
     Health(Health),
     /// What the server is.
@@ -32,37 +31,15 @@ pub enum Response<'a> {
     Error(ErrorReply<'a>),
 }
 
-/// What a server is, and the lane that answered.
+/// What an ID says, by the namespace of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Info {
-    /// How its IDs are laid out.
-    pub layout: Layout,
-    /// The datacenter part of its slots.
-    pub datacenter_id: u16,
-    /// The worker parts of its slots; none when it waits for one.
-    pub worker_ids: WorkerIds,
-    /// The largest count of one request.
-    pub count_max: u32,
-    /// The longest request in bytes.
-    pub request_size_max: u32,
-    /// The longest datagram in bytes.
-    pub datagram_size_max: u16,
-    /// How many shards the server runs.
-    pub shards: u16,
-    /// The lane that answered, counted from 0.
-    pub lane: u16,
-    /// Sequence numbers per tick that belong to this lane alone.
-    pub home_size: u32,
-    /// Sequence numbers per tick that all lanes share.
-    pub pool_size: u32,
-    /// How far the reserved window reaches ahead of the clock, in milliseconds.
-    pub window_left_ms: u64,
-    /// IDs this lane has issued.
-    pub lane_ids: u64,
-    /// How often this lane had to wait for sequence space.
-    pub lane_waits: u64,
-    /// How many pieces of the pool this lane has claimed.
-    pub lane_pool_claims: u64,
+pub struct ParseReply {
+    /// When the ID was made, in milliseconds since the Unix epoch.
+    pub unix_ms: u64,
+    /// Datacenter and worker part of its slot; none when it names no slot of the namespace.
+    pub slot: Option<(u16, u16)>,
+    /// The place within the tick: see [`Parsed`].
+    pub sequence: u32,
 }
 
 /// Why there is no answer.
@@ -93,7 +70,10 @@ pub enum ResponseError {
 pub(crate) const ERROR_OPCODE: u8 = 0xff;
 
 const PARSE_SIZE: usize = 16;
-const INFO_SIZE: usize = 80;
+
+/// Datacenter and worker part of what names no slot: no layout has both.
+const NO_SLOT: (u16, u16) = (u16::MAX, u16::MAX);
+
 const ERROR_SIZE: usize = 8;
 
 impl<'a> Response<'a> {
@@ -119,13 +99,13 @@ impl<'a> Response<'a> {
             .ok_or(ResponseError::UnknownOpcode(opcode))?;
         let invalid = ResponseError::Payload(opcode);
         match known {
-            Opcode::Generate => Runs::decode(frame.payload).map(Self::Generate).ok_or(invalid),
+            Opcode::Generate => Ok(Self::Generate(Generated::new(frame.payload))),
             Opcode::Parse => {
                 let mut reader = at_least(frame, PARSE_SIZE)?;
                 let unix_ms = reader.u64();
-                let (datacenter_id, worker_id) = (reader.u16(), reader.u16());
-                let sequence = reader.u32();
-                Ok(Self::Parse(Parts { unix_ms, datacenter_id, worker_id, sequence }))
+                let slot = (reader.u16(), reader.u16());
+                let slot = Some(slot).filter(|slot| *slot != NO_SLOT);
+                Ok(Self::Parse(ParseReply { unix_ms, slot, sequence: reader.u32() }))
             }
             Opcode::Health => Ok(Self::Health(Health::decode(at_least(frame, HEALTH_SIZE)?))),
             Opcode::Info => {
@@ -140,16 +120,17 @@ impl<'a> Response<'a> {
     ///
     /// # Panics
     ///
-    /// For [`Response::Generate`], which [`RunsWriter`](crate::RunsWriter) writes run by run.
+    /// For [`Response::Generate`], which [`IdsWriter`](crate::IdsWriter) writes piece by piece.
     pub fn encode(&self, request_id: u64, out: &mut Vec<u8>) {
         let start = frame::begin(out, self.opcode(), request_id);
         match self {
-            Self::Generate(_) => panic!("GENERATE replies are written by RunsWriter"),
-            Self::Parse(parts) => {
-                out.extend_from_slice(&parts.unix_ms.to_be_bytes());
-                out.extend_from_slice(&parts.datacenter_id.to_be_bytes());
-                out.extend_from_slice(&parts.worker_id.to_be_bytes());
-                out.extend_from_slice(&parts.sequence.to_be_bytes());
+            Self::Generate(_) => panic!("GENERATE replies are written by IdsWriter"),
+            Self::Parse(reply) => {
+                let (datacenter_id, worker_id) = reply.slot.unwrap_or(NO_SLOT);
+                out.extend_from_slice(&reply.unix_ms.to_be_bytes());
+                out.extend_from_slice(&datacenter_id.to_be_bytes());
+                out.extend_from_slice(&worker_id.to_be_bytes());
+                out.extend_from_slice(&reply.sequence.to_be_bytes());
             }
             Self::Health(health) => health.encode(out),
             Self::Info(info) => info.encode(out),
@@ -172,73 +153,23 @@ impl<'a> Response<'a> {
     }
 }
 
-impl Info {
-    fn decode(mut reader: Reader<'_>) -> Option<Self> {
-        let widths = [reader.u8(), reader.u8(), reader.u8(), reader.u8()];
-        let (datacenter_id, worker_id) = (reader.u16(), reader.u16());
-        let epoch_ms = reader.u64();
-        let [timestamp_bits, datacenter_bits, worker_bits, sequence_bits] = widths;
-        let layout =
-            Layout::new(timestamp_bits, datacenter_bits, worker_bits, sequence_bits, epoch_ms)
-                .ok()?;
-        // The fingerprint says again what the layout said; two copies must agree.
-        if reader.u64() != layout.fingerprint() {
-            return None;
-        }
-        let (count_max, request_size_max) = (reader.u32(), reader.u32());
-        let (datagram_size_max, shards, lane) = (reader.u16(), reader.u16(), reader.u16());
-        let more = usize::from(reader.u16());
-        let mut info = Self {
-            layout,
-            datacenter_id,
-            worker_ids: Some(worker_id).filter(|id| *id != WorkerIds::NONE).into_iter().collect(),
-            count_max,
-            request_size_max,
-            datagram_size_max,
-            shards,
-            lane,
-            home_size: reader.u32(),
-            pool_size: reader.u32(),
-            window_left_ms: reader.u64(),
-            lane_ids: reader.u64(),
-            lane_waits: reader.u64(),
-            lane_pool_claims: reader.u64(),
-        };
-        if more > 0 {
-            let bytes = reader.rest().get(..2 * more)?;
-            let more = bytes.chunks_exact(2).map(|id| u16::from_be_bytes([id[0], id[1]]));
-            let ids: Vec<_> = [worker_id].into_iter().chain(more).collect();
-            let valid = ids.len() <= WorkerIds::MAX && ids.is_sorted_by(|id, next| id < next);
-            info.worker_ids = valid.then(|| ids.into_iter().collect())?;
-        }
-        Some(info)
+impl ParseReply {
+    /// The datacenter part of its slot, if it names one.
+    pub fn datacenter_id(&self) -> Option<u16> {
+        self.slot.map(|(datacenter_id, _)| datacenter_id)
     }
 
-    fn encode(&self, out: &mut Vec<u8>) {
-        let layout = &self.layout;
-        out.push(layout.timestamp_bits());
-        out.push(layout.datacenter_bits());
-        out.push(layout.worker_bits());
-        out.push(layout.sequence_bits());
-        out.extend_from_slice(&self.datacenter_id.to_be_bytes());
-        out.extend_from_slice(&self.worker_ids.first_wire().to_be_bytes());
-        out.extend_from_slice(&layout.epoch_ms().to_be_bytes());
-        out.extend_from_slice(&layout.fingerprint().to_be_bytes());
-        out.extend_from_slice(&self.count_max.to_be_bytes());
-        out.extend_from_slice(&self.request_size_max.to_be_bytes());
-        out.extend_from_slice(&self.datagram_size_max.to_be_bytes());
-        out.extend_from_slice(&self.shards.to_be_bytes());
-        out.extend_from_slice(&self.lane.to_be_bytes());
-        let more = self.worker_ids.get(1..).unwrap_or_default();
-        #[allow(clippy::cast_possible_truncation)] // 31 at most.
-        out.extend_from_slice(&(more.len() as u16).to_be_bytes());
-        out.extend_from_slice(&self.home_size.to_be_bytes());
-        out.extend_from_slice(&self.pool_size.to_be_bytes());
-        out.extend_from_slice(&self.window_left_ms.to_be_bytes());
-        out.extend_from_slice(&self.lane_ids.to_be_bytes());
-        out.extend_from_slice(&self.lane_waits.to_be_bytes());
-        out.extend_from_slice(&self.lane_pool_claims.to_be_bytes());
-        more.iter().for_each(|id| out.extend_from_slice(&id.to_be_bytes()));
+    /// The worker part of its slot, if it names one.
+    pub fn worker_id(&self) -> Option<u16> {
+        self.slot.map(|(_, worker_id)| worker_id)
+    }
+}
+
+impl From<Parsed> for ParseReply {
+    fn from(parsed: Parsed) -> Self {
+        let Parsed { unix_ms, slot, sequence } = parsed;
+        let slot = slot.map(|slot| (slot.datacenter_id(), slot.worker_id()));
+        Self { unix_ms, slot, sequence }
     }
 }
 

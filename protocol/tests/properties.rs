@@ -1,10 +1,13 @@
 //! What must hold for every layout, every run and every sequence of bytes.
 
+#![allow(clippy::unwrap_used)]
+
 use core::num::NonZeroU32;
 
 use coreflake_protocol::frame::{self, REQUEST_SIZE_MAX, RESPONSE_SIZE_MAX, Split};
 use coreflake_protocol::{
-    Count, Frame, Header, Id, Kind, Layout, Opcode, Request, Response, Run, RunsWriter, Tick,
+    AnyId, Count, Encoding, Frame, Header, Id, IdsWriter, Kind, Layout, Namespace, Opcode, Request,
+    Response, Run, Tick, Widths,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -17,22 +20,23 @@ fn mask(bits: u8) -> u64 {
 /// the rest.
 fn widths() -> impl Iterator<Item = (u8, u8, u8)> {
     (0..=16).flat_map(|slot| {
-        (0..=slot)
-            .flat_map(move |worker| (1..=22).map(move |sequence| (slot - worker, worker, sequence)))
+        (0..=slot.min(15))
+            .flat_map(move |worker| (1..=23).map(move |sequence| (slot - worker, worker, sequence)))
     })
 }
 
 fn layout_of((datacenter, worker, sequence): (u8, u8, u8), epoch_ms: u64) -> Layout {
     let timestamp = 63 - datacenter - worker - sequence;
-    Layout::new(timestamp, datacenter, worker, sequence, epoch_ms).expect("the widths are valid")
+    let widths = Widths { timestamp, datacenter, worker, sequence };
+    Layout::new(widths, 1, epoch_ms).expect("the widths are valid")
 }
 
 fn any_layout() -> impl Strategy<Value = Layout> {
-    let widths = (0..=16u8, 1..=22u8)
-        .prop_flat_map(|(slot, sequence)| (0..=slot, Just(slot), Just(sequence)));
+    let widths = (0..=16u8, 1..=23u8)
+        .prop_flat_map(|(slot, sequence)| (0..=slot.min(15), Just(slot), Just(sequence)));
     (widths, any::<u64>()).prop_map(|((worker, slot, sequence), epoch)| {
         let timestamp = 63 - slot - sequence;
-        layout_of((slot - worker, worker, sequence), epoch % (u64::MAX - mask(timestamp) + 1))
+        layout_of((slot - worker, worker, sequence), epoch % (u64::MAX - mask(timestamp)))
     })
 }
 
@@ -44,14 +48,14 @@ fn any_fields(layout: Layout) -> impl Strategy<Value = [u64; 4]> {
         field(layout.tick_max().get()),
         field(layout.datacenter_id_max()),
         field(layout.worker_id_max()),
-        field(mask(layout.sequence_bits())),
+        field(mask(layout.widths().sequence)),
     )
         .prop_map(<[u64; 4]>::from)
 }
 
 fn pack(layout: &Layout, [tick, datacenter_id, worker_id, sequence]: [u64; 4]) -> Id {
     let slot = layout.slot(datacenter_id, worker_id).expect("the slot is in range");
-    let sequence = u32::try_from(sequence).expect("at most 22 bits");
+    let sequence = u32::try_from(sequence).expect("at most 23 bits");
     layout.pack(Tick::new(tick), slot, layout.sequence(sequence).expect("in range"))
 }
 
@@ -73,12 +77,45 @@ fn any_run() -> impl Strategy<Value = Run> {
         })
 }
 
+/// An ID of any kind, with any bits that are one.
+fn any_any_id() -> impl Strategy<Value = AnyId> {
+    let kind = prop::sample::select(&Kind::ALL[..]);
+    (kind, any_id(), any::<u128>()).prop_filter_map("before 1970", |(kind, id, bits)| {
+        let version = if kind == Kind::Uuid1 { 1 } else { 7 };
+        let uuid = bits & !(0xf << 76 | 0b11 << 62) | version << 76 | 0b10 << 62;
+        match kind {
+            Kind::Uuid1 | Kind::Uuid7 => AnyId::wide(kind, uuid).ok(),
+            Kind::Ulid => AnyId::wide(kind, bits).ok(),
+            _ => AnyId::narrow(kind, id),
+        }
+    })
+}
+
+/// A namespace with slots and ticks of any size.
+fn any_namespace() -> impl Strategy<Value = Namespace> {
+    let widths = prop::sample::select(vec![
+        "41+5+5+12",
+        "39+8+8+8",
+        "41+2+4+6",
+        "47+0+0+16",
+        "40+0+0+23",
+        "42+16+0+5",
+        "41+0+10+12",
+    ]);
+    (widths, prop::sample::select(vec![1, 10]), any::<bool>()).prop_map(
+        |(widths, tick_ms, wide)| {
+            let layout = Layout::new(widths.parse().unwrap(), tick_ms, 1_609_459_200_000).unwrap();
+            Namespace::new(layout, wide.then_some(22), Some(1_500_000_000_000)).unwrap()
+        },
+    )
+}
+
 fn any_request() -> impl Strategy<Value = OwnedRequest> {
     let kind = prop::sample::select(&Kind::ALL[..]);
     prop_oneof![
         (kind.clone(), 1..=Count::MAX)
             .prop_map(|(kind, count)| OwnedRequest::Generate(kind, count)),
-        (kind, any_id()).prop_map(|(kind, id)| OwnedRequest::Parse(kind, id)),
+        any_any_id().prop_map(OwnedRequest::Parse),
         Just(OwnedRequest::Health),
         Just(OwnedRequest::Info),
         Just(OwnedRequest::Ping),
@@ -90,7 +127,7 @@ fn any_request() -> impl Strategy<Value = OwnedRequest> {
 #[derive(Clone, Debug)]
 enum OwnedRequest {
     Generate(Kind, u32),
-    Parse(Kind, Id),
+    Parse(AnyId),
     Health,
     Info,
     Ping,
@@ -103,7 +140,7 @@ impl OwnedRequest {
             Self::Generate(kind, count) => {
                 Request::Generate { kind: *kind, count: Count::new(*count).expect("in range") }
             }
-            Self::Parse(kind, id) => Request::Parse { kind: *kind, id: *id },
+            Self::Parse(id) => Request::Parse { id: *id },
             Self::Health => Request::Health,
             Self::Info => Request::Info,
             Self::Ping => Request::Ping,
@@ -149,11 +186,17 @@ fn read_everything(bytes: &[u8]) {
             assert!(consumed <= bytes.len() && consumed == 16 + frame.payload.len());
             let _ = Request::decode(&frame).map_err(|error| error.to_string());
             match Response::decode(&frame) {
-                Ok(Response::Generate(runs)) => {
-                    assert_eq!(
-                        runs.id_count(),
-                        runs.iter().map(|run| run.ids().len() as u64).sum()
-                    );
+                Ok(Response::Generate(ids)) => {
+                    if let Some(runs) = ids.runs() {
+                        let counted: usize = runs.iter().map(|run| run.ids().len()).sum();
+                        assert_eq!(runs.id_count(), counted as u64);
+                    }
+                    for kind in Kind::ALL {
+                        if let Some(wide) = ids.wide(kind) {
+                            assert!(kind.is_wide());
+                            assert_eq!(wide.id_count(), wide.iter().count() as u64);
+                        }
+                    }
                 }
                 other => drop(format!("{other:?}")),
             }
@@ -170,7 +213,7 @@ fn the_ends_of_every_field_round_trip_in_every_layout() {
             layout.tick_max().get(),
             layout.datacenter_id_max(),
             layout.worker_id_max(),
-            mask(layout.sequence_bits()),
+            mask(layout.widths().sequence),
         ];
         for chosen in 0..16 {
             let fields =
@@ -181,7 +224,7 @@ fn the_ends_of_every_field_round_trip_in_every_layout() {
         assert_eq!(pack(&layout, maxima), Id::MAX);
         layouts += 1;
     }
-    assert_eq!(layouts, 3366);
+    assert_eq!(layouts, 3496);
 }
 
 /// Each ID of one tick, of all slots: 4,194,304 of them, consecutive when sorted by slot and
@@ -212,7 +255,7 @@ fn one_tick_of_all_slots_round_trips_and_holds_no_id_twice() {
 #[test]
 fn the_longest_generate_reply_fits() {
     let (mut out, count) = (Vec::new(), 4096);
-    let mut writer = RunsWriter::begin(&mut out, u64::MAX);
+    let mut writer = IdsWriter::begin(&mut out, u64::MAX);
     for number in 0..count {
         let first = Id::new(number * 2).unwrap();
         writer.push(&mut out, Run::new(first, NonZeroU32::MIN).unwrap());
@@ -222,8 +265,21 @@ fn the_longest_generate_reply_fits() {
     let Ok(Split::Complete { frame, .. }) = frame::split(&out, RESPONSE_SIZE_MAX) else {
         panic!("the reply is a frame");
     };
-    let Ok(Response::Generate(runs)) = Response::decode(&frame) else { panic!("it is a batch") };
+    let Ok(Response::Generate(ids)) = Response::decode(&frame) else { panic!("it is a batch") };
+    let runs = ids.runs().unwrap();
     assert_eq!((runs.id_count(), runs.iter().count()), (count, 4096));
+
+    let mut out = Vec::new();
+    let mut writer = IdsWriter::begin(&mut out, u64::MAX);
+    (0..4096).for_each(|number| writer.push_wide(&mut out, number));
+    writer.finish(&mut out);
+    assert_eq!(out.len(), 65_552);
+    let Ok(Split::Complete { frame, .. }) = frame::split(&out, RESPONSE_SIZE_MAX) else {
+        panic!("the reply is a frame");
+    };
+    let Ok(Response::Generate(ids)) = Response::decode(&frame) else { panic!("it is a batch") };
+    assert_eq!(ids.wide(Kind::Ulid).unwrap().id_count(), 4096);
+    assert!(ids.wide(Kind::Uuid7).is_none() && ids.wide(Kind::Snowflake).is_none());
 }
 
 proptest! {
@@ -252,7 +308,7 @@ proptest! {
     fn a_number_out_of_range_is_refused(layout in any_layout(), past in 1..=1000u64) {
         prop_assert!(layout.slot(layout.datacenter_id_max() + past, 0).is_err());
         prop_assert!(layout.slot(0, layout.worker_id_max() + past).is_err());
-        let sequence = u32::try_from(mask(layout.sequence_bits()) + past).unwrap();
+        let sequence = u32::try_from(mask(layout.widths().sequence) + past).unwrap();
         prop_assert!(layout.sequence(sequence).is_err());
         prop_assert!(Id::new(Id::MAX.get() + past).is_none());
     }
@@ -314,7 +370,7 @@ proptest! {
         let ids: Vec<Id> = runs.iter().flat_map(|run| run.ids()).collect();
 
         let mut out = before.clone();
-        let mut writer = RunsWriter::begin(&mut out, request_id);
+        let mut writer = IdsWriter::begin(&mut out, request_id);
         prop_assert!(writer.is_empty());
         for run in &runs {
             writer.push(&mut out, *run);
@@ -332,6 +388,7 @@ proptest! {
         let Ok(Response::Generate(read)) = Response::decode(&frame) else {
             return Err(TestCaseError::fail("not a batch"));
         };
+        let read = read.runs().unwrap();
         prop_assert_eq!(read.id_count(), ids.len() as u64);
         prop_assert!(read.iter().flat_map(Run::ids).eq(ids));
         prop_assert!(read.iter().count() <= runs.len());
@@ -342,12 +399,72 @@ proptest! {
     #[test]
     fn a_cancelled_reply_leaves_no_byte(before in vec(any::<u8>(), 0..30), runs in vec(any_run(), 0..5)) {
         let mut out = before.clone();
-        let mut writer = RunsWriter::begin(&mut out, 1);
+        let mut writer = IdsWriter::begin(&mut out, 1);
         for run in runs {
             writer.push(&mut out, run);
         }
         writer.cancel(&mut out);
         prop_assert_eq!(out, before);
+    }
+
+    #[test]
+    fn whatever_a_namespace_makes_it_takes_apart(
+        namespace in any_namespace(),
+        kind in prop::sample::select(&Kind::ALL[..]),
+        (at, slot, number) in any::<(prop::sample::Index, prop::sample::Index, prop::sample::Index)>(),
+        (random, later) in any::<(u64, u64)>(),
+    ) {
+        let (layout, scale) = (namespace.layout(), namespace.scale(kind));
+        let slots = 1 << layout.widths().slot();
+        let (datacenter_id, worker_id) = layout.slot_parts(u16::try_from(slot.index(slots)).unwrap());
+        let slot = layout.slot(datacenter_id.into(), worker_id.into()).unwrap();
+        let number = u32::try_from(number.index(namespace.space(kind) as usize)).unwrap();
+        let end_ms = scale.end_ms().min((1 << 48) - 1);
+        let span_ms = usize::try_from(end_ms - 1_609_459_200_000).unwrap();
+        let unix_ms = 1_609_459_200_000 + at.index(span_ms) as u64;
+        let tick = scale.tick(unix_ms).unwrap();
+        let id = if kind.is_wide() {
+            let node = random & 0xffff_ffff_ffff;
+            AnyId::wide(kind, namespace.pack_wide(kind, unix_ms, slot, number, random, node)).unwrap()
+        } else {
+            let run = namespace.pack_run(kind, tick, slot, number, NonZeroU32::MIN);
+            AnyId::narrow(kind, run.first()).unwrap()
+        };
+        let parsed = namespace.parse(id).unwrap();
+        prop_assert_eq!(parsed.unix_ms, scale.unix_ms(tick));
+        prop_assert_eq!(parsed.slot, Some(slot));
+        prop_assert_eq!(AnyId::of_rank(kind, id.rank()), Some(id));
+        prop_assert_eq!(AnyId::read(&id.to_string(), Some(kind), None), Ok(id));
+        let later_ms = unix_ms.saturating_add(later % 86_400_000).min(end_ms);
+        if let Ok(bounds) = namespace.bounds(kind, unix_ms, later_ms) {
+            prop_assert!(bounds.min.bits() <= id.bits() && id.bits() <= bounds.max.bits());
+        } else {
+            prop_assert_eq!(kind, Kind::Uuid1);
+        }
+    }
+
+    #[test]
+    fn every_encoding_comes_back_and_the_short_ones_keep_the_order(one in any_id(), other in any_id()) {
+        for encoding in Encoding::ALL {
+            let texts = [one, other].map(|id| encoding.text(id).to_string());
+            prop_assert_eq!(encoding.read(&texts[0]), Some(one));
+            if encoding != Encoding::Decimal {
+                prop_assert_eq!(texts[0].cmp(&texts[1]), one.cmp(&other));
+            }
+        }
+    }
+
+    #[test]
+    fn any_text_is_an_id_or_an_error(text in "\\PC{0,40}", digits in "[0-9A-Za-z]{11,26}") {
+        for text in [&text, &digits] {
+            for kind in Kind::ALL.map(Some).into_iter().chain([None]) {
+                for encoding in Encoding::ALL.map(Some).into_iter().chain([None]) {
+                    if let Ok(id) = AnyId::read(text, kind, encoding) {
+                        let _ = Namespace::DEFAULT.parse(id);
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -38,12 +38,21 @@ REFUSALS = [name for name, code in CODES.items() if code >= 0x0100]
 STATES = {"serving": 1, "refusing": 2, "draining": 3}
 CLOCKS = {"unknown": 0, "good": 1, "alert": 2, "refusing": 3}
 STORES = {"good": 0, "doubtful": 1, "broken": 2}
+KINDS = {"snowflake": 1, "instagram": 2, "uuid1": 3, "ulid": 4, "uuid7": 5}
 
 EXAMPLE_ID = 1234567890123456789
 REQUEST_ID = 0x0102030405060708
 U16_MAX, U32_MAX, U64_MAX, ID_MAX = 2**16 - 1, 2**32 - 1, 2**64 - 1, 2**63 - 1
 # What stands for the worker ID of a server that has no slot.
 NO_WORKER = U16_MAX
+# IDs of 128 bits from outside: see known.json.
+UUID1 = 0xC232AB00941411ECB3C89F6BDECED846
+ULID = 0x01563E3AB5D3D6764C61EFB99302BD5B
+UUID7 = 0x017F22E279B07CC398C4DC0C0C07398F
+WIDE = {"uuid1": UUID1, "ulid": ULID, "uuid7": UUID7}
+UUID4 = 0x919108F752D143209BACF847DB4148A8
+# The last millisecond whose 10,000 units fit the 60-bit time of a UUID of version 1.
+UUID1_MS_MAX = 2**60 // 10_000 - 12_219_292_800_000 - 1
 I64_MIN, I64_MAX = -(2**63), 2**63 - 1
 DATAGRAM_SIZE_MAX = 1200
 
@@ -67,6 +76,9 @@ DEFAULT_INFO = {
     "lane_ids": 123456789,
     "lane_waits": 12,
     "lane_pool_claims": 345,
+    "tick_ms": 1,
+    "instagram_shard_bits": 13,
+    "instagram_epoch_ms": 1609459200000,
 }
 
 DEFAULT_HEALTH = {
@@ -102,6 +114,14 @@ def parse(number, *, kind=1, reserved=bytes(7)):
     return bytes([kind]) + reserved + struct.pack(">Q", number)
 
 
+def parse_wide(number, kind, *, reserved=bytes(7)):
+    return bytes([kind]) + reserved + number.to_bytes(16, "big")
+
+
+def wide_ids(*numbers):
+    return b"".join(number.to_bytes(16, "big") for number in numbers)
+
+
 def runs(*pairs):
     return b"".join(struct.pack(">QI", first, count) for first, count in pairs)
 
@@ -127,16 +147,22 @@ def health(state, code, f, *, clock=None, flags=None, store=None, reserved=bytes
     )
 
 
-def fingerprint(widths, epoch_ms):
+def fingerprint(f):
+    widths = [f[name + "_bits"] for name in ("timestamp", "datacenter", "worker", "sequence")]
+    data = bytes(widths) + struct.pack(">Q", f["epoch_ms"])
+    usual = (1, max(13, widths[1] + widths[2]), f["epoch_ms"])
+    told = (f["tick_ms"], f["instagram_shard_bits"], f["instagram_epoch_ms"])
+    if told != usual:
+        data += struct.pack(">BBQ", *told)
     value = 0xCBF29CE484222325
-    for byte in bytes(widths) + struct.pack(">Q", epoch_ms):
+    for byte in data:
         value = (value ^ byte) * 0x00000100000001B3 % 2**64
     return value
 
 
 def info(f, *, mark=None, more_workers=None):
     widths = [f[name + "_bits"] for name in ("timestamp", "datacenter", "worker", "sequence")]
-    mark = fingerprint(widths, f["epoch_ms"]) if mark is None else mark
+    mark = fingerprint(f) if mark is None else mark
     more = f["more_worker_ids"]
     more_workers = len(more) if more_workers is None else more_workers
     return (
@@ -146,6 +172,7 @@ def info(f, *, mark=None, more_workers=None):
         + struct.pack(">HHHII", f["shards"], f["lane"], more_workers, f["home_size"], f["pool_size"])
         + struct.pack(">QQ", f["window_left_ms"], f["lane_ids"])
         + struct.pack(">QQ", f["lane_waits"], f["lane_pool_claims"])
+        + struct.pack(">BB6xQ", f["tick_ms"], f["instagram_shard_bits"], f["instagram_epoch_ms"])
         + struct.pack(f">{len(more)}H", *more)
     )
 
@@ -202,9 +229,10 @@ def bad_datagram(name, data):
     add(name, "request", "udp", data, {"error": None, "udp": "drop"})
 
 
-def bad_reply(name, data):
-    """A reply that a client must not accept."""
-    add(name, "response", "both", data, {"error": "INVALID_REPLY", "tcp": "close", "udp": "drop"})
+def bad_reply(name, data, kind=None):
+    """A reply that a client must not accept, or not to a request for this kind."""
+    expect = {"error": "INVALID_REPLY", "tcp": "close", "udp": "drop"}
+    add(name, "response", "both", data, expect if kind is None else {**expect, "kind": kind})
 
 
 def good_requests():
@@ -213,6 +241,17 @@ def good_requests():
         good(f"generate_{name}", "request", "GENERATE", generate(count), **ask, count=count)
     for name, number in [("example", EXAMPLE_ID), ("lowest", 0), ("highest", ID_MAX)]:
         good(f"parse_{name}", "request", "PARSE", parse(number), **ask, id=str(number))
+    for kind, number in KINDS.items():
+        if kind != "snowflake":
+            asked = generate(7, kind=number)
+            good(f"generate_{kind}", "request", "GENERATE", asked, kind=kind, count=7)
+    asked = parse(EXAMPLE_ID, kind=KINDS["instagram"])
+    good("parse_instagram", "request", "PARSE", asked, kind="instagram", id=str(EXAMPLE_ID))
+    for kind, number in WIDE.items():
+        asked = parse_wide(number, KINDS[kind])
+        good(f"parse_{kind}", "request", "PARSE", asked, kind=kind, id=f"{number:032x}")
+    asked = parse_wide(2**128 - 1, KINDS["ulid"])
+    good("parse_ulid_highest", "request", "PARSE", asked, kind="ulid", id="f" * 32)
     for op in ("HEALTH", "INFO", "PING"):
         good(op.lower(), "request", op)
     good("request_id_lowest", "request", "PING", request_id=0)
@@ -222,7 +261,9 @@ def good_requests():
     padded("generate_padded_by_one", "GENERATE", generate(1), 29, **ask, count=1)
     padded("generate_padded_to_the_limit", "GENERATE", generate(4096), DATAGRAM_SIZE_MAX, **ask, count=4096)
     padded("health_padded", "HEALTH", b"", 80)
-    padded("info_padded", "INFO", b"", 96)
+    asked = generate(74, kind=KINDS["ulid"])
+    padded("generate_ulid_padded", "GENERATE", asked, DATAGRAM_SIZE_MAX, kind="ulid", count=74)
+    padded("info_padded", "INFO", b"", 112)
 
 
 def bad_requests():
@@ -254,9 +295,24 @@ def bad_requests():
     add("auth_empty", "request", "tcp", frame(6), {"error": "PAYLOAD_SIZE", "tcp": "error"})
     add("auth_long", "request", "tcp", frame(6, b"t" * 513), {"error": "PAYLOAD_SIZE", "tcp": "error"})
 
-    for kind in (0, 2, 255):
+    for kind in (0, 6, 255):
         bad(f"generate_kind_{kind}", "UNKNOWN_KIND", frame(1, generate(1, kind=kind)))
-    bad("parse_kind_2", "UNKNOWN_KIND", frame(2, parse(1, kind=2)))
+    for kind in (0, 6):
+        bad(f"parse_kind_{kind}", "UNKNOWN_KIND", frame(2, parse(1, kind=kind)))
+        bad(f"parse_wide_kind_{kind}", "UNKNOWN_KIND", frame(2, parse_wide(1, kind)))
+    for kind, number in KINDS.items():
+        narrow, wide = parse(1, kind=number), parse_wide(UUID7, number)
+        bad(f"parse_{kind}_of_another_size", "PAYLOAD_SIZE", frame(2, narrow if kind in WIDE else wide))
+    for kind in ("uuid1", "uuid7"):
+        bad(f"parse_uuid4_as_{kind}", "INVALID_ID", frame(2, parse_wide(UUID4, KINDS[kind])))
+    bad("parse_uuid7_as_uuid1", "INVALID_ID", frame(2, parse_wide(UUID7, KINDS["uuid1"])))
+    bad("parse_uuid1_as_uuid7", "INVALID_ID", frame(2, parse_wide(UUID1, KINDS["uuid7"])))
+    other_variant = UUID7 ^ 0b01 << 62
+    bad("parse_uuid7_of_another_variant", "INVALID_ID", frame(2, parse_wide(other_variant, KINDS["uuid7"])))
+    bad("parse_uuid1_before_1970", "INVALID_ID", frame(2, parse_wide(1 << 76 | 0b10 << 62, KINDS["uuid1"])))
+    bad("parse_wide_reserved", "RESERVED_BITS", frame(2, parse_wide(ULID, 4, reserved=b"\1" + bytes(6))))
+    bad("parse_wide_short", "PAYLOAD_SIZE", frame(2, parse_wide(ULID, 4)[:-1]))
+    bad("parse_wide_long", "PAYLOAD_SIZE", frame(2, parse_wide(ULID, 4) + b"\0"))
     bad("generate_reserved_first", "RESERVED_BITS", frame(1, generate(1, reserved=b"\x80\0\0")))
     bad("generate_reserved_last", "RESERVED_BITS", frame(1, generate(1, reserved_end=b"\0\0\0\1")))
     bad("parse_reserved", "RESERVED_BITS", frame(2, parse(1, reserved=b"\0\0\0\0\0\0\1")))
@@ -271,6 +327,9 @@ def bad_requests():
     bad("opcode_before_flags", "UNKNOWN_OPCODE", frame(7, flags=1))
     bad("flags_before_size", "RESERVED_BITS", frame(1, flags=1))
     bad("size_before_kind", "PAYLOAD_SIZE", frame(1, generate(0, kind=9) + b"\0"))
+    bad("kind_before_the_size_of_its_ids", "UNKNOWN_KIND", frame(2, parse_wide(1, 9)))
+    bad("size_of_its_ids_before_reserved", "PAYLOAD_SIZE", frame(2, parse(1, kind=4, reserved=b"\1" * 7)))
+    bad("reserved_before_wide_id", "RESERVED_BITS", frame(2, parse_wide(UUID4, 5, reserved=b"\1" * 7)))
     bad("kind_before_reserved", "UNKNOWN_KIND", frame(1, generate(0, kind=9, reserved=b"\1\1\1")))
     bad("reserved_before_count", "RESERVED_BITS", frame(1, generate(0, reserved_end=b"\1\0\0\0")))
 
@@ -290,7 +349,7 @@ def bad_datagrams():
 def good_replies():
     def batch(name, *pairs, request_id=REQUEST_ID):
         listed = [{"first": str(first), "count": count} for first, count in pairs]
-        good(name, "response", "GENERATE", runs(*pairs), request_id, runs=listed)
+        good(name, "response", "GENERATE", runs(*pairs), request_id, kind="snowflake", runs=listed)
 
     batch("generated_one", (EXAMPLE_ID, 1))
     batch("generated_one_run", (EXAMPLE_ID, 3))
@@ -301,6 +360,20 @@ def good_replies():
     batch("generated_highest_id", (ID_MAX, 1), request_id=U64_MAX)
     batch("generated_ends_at_highest_id", (ID_MAX - 4095, 4096))
 
+    instagram = [{"first": str(EXAMPLE_ID), "count": 5}]
+    good("generated_instagram", "response", "GENERATE", runs((EXAMPLE_ID, 5)), kind="instagram", runs=instagram)
+
+    def wide_batch(name, kind, *numbers):
+        listed = [f"{number:032x}" for number in numbers]
+        good(name, "response", "GENERATE", wide_ids(*numbers), kind=kind, ids=listed)
+
+    for kind, number in WIDE.items():
+        wide_batch(f"generated_{kind}", kind, number)
+    wide_batch("generated_ulids_fill_a_datagram", "ulid", *range(ULID, ULID + 74))
+    wide_batch("generated_ulid_lowest_and_highest", "ulid", 0, 2**128 - 1)
+    # As long as four runs: the bytes alone do not say the kind.
+    wide_batch("generated_three_uuid7", "uuid7", *range(UUID7, UUID7 + 3))
+
     def taken_apart(name, *values, tail=b""):
         unix_ms, *rest = values
         names = ("datacenter_id", "worker_id", "sequence")
@@ -309,7 +382,9 @@ def good_replies():
 
     taken_apart("parsed_example", 1903803122167, 20, 24, 277)
     taken_apart("parsed_lowest", 0, 0, 0, 0)
-    taken_apart("parsed_highest", U64_MAX, U16_MAX, U16_MAX, U32_MAX)
+    taken_apart("parsed_highest", U64_MAX, U16_MAX, U16_MAX - 1, U32_MAX)
+    nowhere = {"unix_ms": "1645557742000", "datacenter_id": None, "worker_id": None, "sequence": 0}
+    good("parsed_without_a_slot", "response", "PARSE", parts(1645557742000, U16_MAX, U16_MAX, 0), **nowhere)
     taken_apart("parsed_with_trailing_bytes", 1903803122167, 20, 24, 277, tail=b"\xff")
 
     def how(name, state, code_name=None, *, tail=b"", later=None, **changed):
@@ -349,17 +424,25 @@ def good_replies():
     how("health_reserved_of_a_newer_server", "serving", later={"reserved": b"\1\2\3\4\5"})
 
     def described(name, fields, tail=b""):
-        mark = fingerprint([fields[key] for key in list(fields)[:4]], fields["epoch_ms"])
+        mark = fingerprint(fields)
         shown = {**fields, "more_workers": len(fields["more_worker_ids"]), "fingerprint": mark}
         wide = {"epoch_ms", "fingerprint", "window_left_ms", "lane_ids", "lane_waits", "lane_pool_claims"}
+        wide |= {"instagram_epoch_ms"}
         shown = {key: str(value) if key in wide else value for key, value in shown.items()}
         good(name, "response", "INFO", info(fields), tail=tail, **shown)
 
     described("info_default_layout", DEFAULT_INFO)
     narrow = {"timestamp_bits": 62, "datacenter_bits": 0, "worker_bits": 0, "sequence_bits": 1}
-    described("info_longest_time", {**DEFAULT_INFO, **narrow, "epoch_ms": U64_MAX - (2**62 - 1)})
-    wide = {"timestamp_bits": 25, "datacenter_bits": 0, "worker_bits": 16, "sequence_bits": 22}
-    described("info_shortest_time", {**DEFAULT_INFO, **wide, "epoch_ms": 0})
+    latest = {"epoch_ms": UUID1_MS_MAX, "instagram_epoch_ms": 2**48 - 1}
+    described("info_longest_time", {**DEFAULT_INFO, **narrow, **latest})
+    wide = {"timestamp_bits": 24, "datacenter_bits": 1, "worker_bits": 15, "sequence_bits": 23}
+    wide |= {"epoch_ms": 0, "instagram_epoch_ms": 0, "instagram_shard_bits": 16}
+    described("info_shortest_time", {**DEFAULT_INFO, **wide})
+    javascript = {"datacenter_bits": 2, "worker_bits": 4, "sequence_bits": 6}
+    described("info_53_bits", {**DEFAULT_INFO, **javascript, "datacenter_id": 3, "worker_id": 15})
+    described("info_ticks_of_10_ms", {**DEFAULT_INFO, "tick_ms": 10})
+    described("info_other_shards", {**DEFAULT_INFO, "instagram_shard_bits": 22})
+    described("info_other_epoch_of_instagram", {**DEFAULT_INFO, "instagram_epoch_ms": 1314220021721})
     most = {key: U32_MAX for key in ("count_max", "request_size_max", "home_size", "pool_size")}
     most |= {key: U16_MAX for key in ("datacenter_id", "datagram_size_max", "shards", "lane")}
     most |= {"worker_id": NO_WORKER - 1}
@@ -409,7 +492,7 @@ def error_replies():
 def bad_replies():
     one = runs((EXAMPLE_ID, 1))
     bad_reply("reply_length_11", frame(0x85, length=11))
-    bad_reply("reply_length_65533", frame(0x85, length=65_533))
+    bad_reply("reply_length_66557", frame(0x85, length=66_557))
     bad_reply("reply_version_2", frame(0x85, version=2))
     bad_reply("reply_flags", frame(0x85, flags=1))
     bad_reply("reply_without_response_bit", frame(0x05))
@@ -422,12 +505,27 @@ def bad_replies():
     bad_reply("generated_empty_run", frame(0x81, one + runs((EXAMPLE_ID + 9, 0))))
     bad_reply("generated_id_too_high", frame(0x81, runs((2**63, 1))))
     bad_reply("generated_run_too_high", frame(0x81, runs((ID_MAX, 2))))
+    for kind, other in (("uuid1", UUID7), ("uuid7", UUID1), ("uuid7", UUID4), ("uuid7", ULID)):
+        bad_reply(f"generated_{other:032x}_as_{kind}", frame(0x81, wide_ids(WIDE[kind], other)), kind)
+    bad_reply("generated_no_ulid", frame(0x81), "ulid")
+    bad_reply("generated_cut_ulid", frame(0x81, wide_ids(ULID, ULID)[:-1]), "ulid")
+    bad_reply("generated_run_as_ulid", frame(0x81, one), "ulid")
     bad_reply("parsed_short", frame(0x82, parts(1, 2, 3, 4)[:-1]))
     bad_reply("health_short", frame(0x83, health(1, 0, DEFAULT_HEALTH)[:-1]))
     bad_reply("health_of_32_bytes", frame(0x83, health(1, 0, DEFAULT_HEALTH)[:32]))
     bad_reply("info_short", frame(0x84, info(DEFAULT_INFO)[:-1]))
     bad_reply("info_fingerprint_of_another", frame(0x84, info(DEFAULT_INFO, mark=1)))
-    bad_reply("info_widths_of_64_bits", frame(0x84, info({**DEFAULT_INFO, "sequence_bits": 13})))
+    for name, changed in {
+        "widths_of_64_bits": {"sequence_bits": 13},
+        "widths_of_52_bits": {"sequence_bits": 1},
+        "worker_of_16_bits": {"datacenter_bits": 0, "worker_bits": 16, "sequence_bits": 6},
+        "ticks_of_5_ms": {"tick_ms": 5},
+        "ticks_of_0_ms": {"tick_ms": 0},
+        "shard_narrower_than_a_slot": {"instagram_shard_bits": 9},
+        "shard_of_23_bits": {"instagram_shard_bits": 23},
+        "epoch_without_a_uuid1": {"epoch_ms": UUID1_MS_MAX + 1, "instagram_epoch_ms": 0},
+    }.items():
+        bad_reply(f"info_{name}", frame(0x84, info({**DEFAULT_INFO, **changed})))
 
     def workers(first, *more, count=None):
         fields = {**DEFAULT_INFO, "worker_id": first, "more_worker_ids": list(more)}

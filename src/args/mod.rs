@@ -1,5 +1,7 @@
 //! The command line.
 
+mod ids;
+mod namespace;
 mod serve;
 mod state;
 mod value;
@@ -7,8 +9,10 @@ mod value;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub use self::ids::{GenerateArgs, ParseArgs, RangeArgs, Time};
+pub use self::namespace::{LayoutArg, NamespaceArgs, Node};
 pub use self::serve::ServeArgs;
 pub use self::state::{StateArgs, StoreArgs, StoreKind};
 pub use self::value::{Floor, Listener, LogFormat, UdpAllow, WorkerMode, WorkerPool};
@@ -36,7 +40,21 @@ impl Cli {
     /// Reads a command line, with the name of the program first. Ends the process when there is
     /// nothing to do: 0 after `--help` and `--version`, 2 when it makes no sense.
     pub fn read(args: impl IntoIterator<Item = OsString>) -> Self {
-        Self::parse_from(with_command(args))
+        Self::try_read(args).unwrap_or_else(|error| error.exit())
+    }
+
+    fn try_read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches_from(with_command(args))?;
+        Self::of(&matches).map_err(|error| error.format(&mut Self::command()))
+    }
+
+    fn of(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut cli = Self::from_arg_matches(matches)?;
+        if let (Command::Parse(parse), Some((_, given))) = (&mut cli.command, matches.subcommand())
+        {
+            parse.settle(given)?;
+        }
+        Ok(cli)
     }
 }
 
@@ -65,6 +83,8 @@ pub enum Command {
     Generate(GenerateArgs),
     /// Take IDs apart, offline, and print one JSON object a line
     Parse(ParseArgs),
+    /// Print the smallest and the largest ID of a stretch of time, offline
+    Range(RangeArgs),
     /// Look at the records of slots, and make or repair them
     Slots(SlotsArgs),
 }
@@ -104,7 +124,7 @@ pub struct RecordsArgs {
     #[arg(long, value_name = "FILE", env = "COREFLAKE_CONFIG")]
     pub config: Option<PathBuf>,
 
-    /// Datacenter part of the slots, 0 to 31 [default: 0]
+    /// Datacenter part of the slots, 0 to 31 unless the layout says otherwise [default: 0]
     #[arg(long, value_name = "N", env = "COREFLAKE_DATACENTER_ID")]
     pub datacenter_id: Option<u64>,
 
@@ -116,7 +136,7 @@ pub struct RecordsArgs {
 /// One slot.
 #[derive(Debug, Args)]
 pub struct SlotArgs {
-    /// Worker part of the slot, 0 to 31
+    /// Worker part of the slot, 0 to 31 unless the layout says otherwise
     #[arg(long, value_name = "N", env = "COREFLAKE_WORKER_ID")]
     pub worker_id: Option<u64>,
 
@@ -143,50 +163,6 @@ pub struct FloorArgs {
     pub records: RecordsArgs,
 }
 
-/// Which IDs to fetch.
-#[derive(Debug, Args)]
-pub struct GenerateArgs {
-    /// The server
-    #[arg(long, value_name = "A:P", default_value = "127.0.0.1:4096", env = "COREFLAKE_SERVER")]
-    pub server: String,
-
-    /// Use UDP instead of TCP
-    #[arg(long)]
-    pub udp: bool,
-
-    /// The kind of ID
-    #[arg(long, value_enum, default_value_t = KindArg::Snowflake)]
-    pub kind: KindArg,
-
-    /// How many
-    #[arg(long, value_name = "N", default_value_t = 1,
-          value_parser = clap::value_parser!(u32).range(1..=1_000_000_000))]
-    pub count: u32,
-
-    /// Show the first token of this file (TCP)
-    #[arg(long, value_name = "FILE", env = "COREFLAKE_TOKEN_FILE", conflicts_with = "udp")]
-    pub token_file: Option<PathBuf>,
-}
-
-/// The kind of ID.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum KindArg {
-    /// 64-bit: time, datacenter, worker, sequence
-    Snowflake,
-}
-
-/// Which IDs to take apart.
-#[derive(Debug, Args)]
-pub struct ParseArgs {
-    /// IDs in decimal; without any, or for `-`, they are read from standard input, one a line
-    #[arg(value_name = "ID")]
-    pub ids: Vec<String>,
-
-    /// When their timestamps begin, in Unix milliseconds [default: 1609459200000]
-    #[arg(long, value_name = "MS", env = "COREFLAKE_EPOCH")]
-    pub epoch: Option<u64>,
-}
-
 /// The arguments of `serve` in `args`.
 ///
 /// # Panics
@@ -194,7 +170,7 @@ pub struct ParseArgs {
 /// When they are not valid: for tests.
 pub fn parse_serve(args: &[&str]) -> ServeArgs {
     let all = ["coreflake"].iter().chain(args).map(OsString::from);
-    match Cli::try_parse_from(with_command(all)) {
+    match Cli::try_read(all) {
         Ok(Cli { command: Command::Serve(serve) }) => serve,
         Ok(other) => panic!("not serve: {other:?}"),
         Err(error) => panic!("{error}"),
@@ -203,8 +179,6 @@ pub fn parse_serve(args: &[&str]) -> ServeArgs {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

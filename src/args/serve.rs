@@ -10,7 +10,7 @@ use coreflake_engine::PoolShare;
 
 use crate::args::state::StateArgs;
 use crate::args::value::pool_share;
-use crate::args::{Listener, LogFormat, UdpAllow, WorkerMode, WorkerPool};
+use crate::args::{Listener, LogFormat, Node, UdpAllow, WorkerMode, WorkerPool};
 use crate::limits::{GATEWAY_THREADS, NTP_INTERVAL_MS, WINDOW_MS, WORKER_SLOTS};
 use crate::ntp::ServerName;
 
@@ -21,12 +21,13 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FILE", env = "COREFLAKE_CONFIG")]
     pub config: Option<PathBuf>,
 
-    /// Datacenter part of the slot, 0 to 31 [default: 0, on loopback only]
+    /// Datacenter part of the slot, 0 to 31 unless the layout says otherwise [default: 0, on
+    /// loopback only]
     #[arg(long, value_name = "N", env = "COREFLAKE_DATACENTER_ID")]
     pub datacenter_id: Option<u64>,
 
-    /// Worker part of the slot, 0 to 31, unique within the datacenter [default: 0, on loopback
-    /// only]
+    /// Worker part of the slot, 0 to 31 unless the layout says otherwise, unique within the
+    /// datacenter [default: 0, on loopback only]
     #[arg(long, value_name = "N", env = "COREFLAKE_WORKER_ID")]
     pub worker_id: Option<u64>,
 
@@ -102,6 +103,11 @@ pub struct ServeArgs {
     #[arg(long, value_name = "F", value_parser = pool_share, env = "COREFLAKE_POOL_SHARE")]
     pub pool_share: Option<PoolShare>,
 
+    /// Node of IDs of kind uuid1: made of the slot, the address of a network card, or six bytes; an
+    /// address tells everybody which machine made an ID [default: slot]
+    #[arg(long, value_name = "slot|mac|BYTES", env = "COREFLAKE_UUID1_NODE")]
+    pub uuid1_node: Option<Node>,
+
     /// Time servers, up to three, that the clock is compared with [default: none]
     #[arg(long, value_name = "HOST[:PORT],…", env = "COREFLAKE_NTP_SERVER", value_delimiter = ',')]
     pub ntp_server: Option<Vec<ServerName>>,
@@ -161,7 +167,7 @@ impl ServeArgs {
         first!(
             self, below, config, datacenter_id, worker_id, worker_mode, worker_pool, worker_slots, shards, listen, http, grpc,
             gateway_threads, auth_token_file, insecure, udp_allow, window_ms, accept_clock,
-            pool_share, ntp_server, ntp_interval_ms, log_format, max_connections,
+            pool_share, uuid1_node, ntp_server, ntp_interval_ms, log_format, max_connections,
             max_connections_per_ip, max_gateway_connections, max_udp_rate, max_udp_source_rate;
             state
         )
@@ -178,7 +184,7 @@ mod tests {
         let below = ["--worker-id", "2", "--shards", "3", "--insecure", "--state-dir", "/x"];
         let both = over.over(parse_serve(&below));
         assert_eq!((both.worker_id, both.shards, both.insecure), (Some(1), Some(3), Some(false)));
-        assert_eq!(both.state.epoch, Some(5));
+        assert_eq!(both.state.namespace.epoch, Some(5));
         assert_eq!(both.state.state_dir.unwrap().to_str(), Some("/x"));
         assert_eq!(both.datacenter_id, None);
     }

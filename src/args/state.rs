@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{BoolishValueParser, PossibleValuesParser};
 use clap::{Args, ValueEnum};
 
+use crate::args::namespace::NamespaceArgs;
 use crate::args::serve::first;
 use crate::identity::filesystem::unfit_names;
 use crate::identity::shared::GivenEndpoint;
@@ -23,9 +24,9 @@ pub struct StateArgs {
           env = "COREFLAKE_ALLOW_STATE_FILESYSTEM", value_delimiter = ',')]
     pub allow_state_filesystem: Option<Vec<String>>,
 
-    /// When timestamps begin, in Unix milliseconds; never change it [default: 1609459200000]
-    #[arg(long, value_name = "MS", env = "COREFLAKE_EPOCH")]
-    pub epoch: Option<u64>,
+    /// The namespace.
+    #[command(flatten)]
+    pub namespace: NamespaceArgs,
 
     /// The store, if records are shared.
     #[command(flatten)]
@@ -130,7 +131,7 @@ impl StateArgs {
     /// These settings, and those of `below` where they say nothing.
     #[must_use]
     pub fn over(self, below: Self) -> Self {
-        first!(self, below, state_dir, allow_state_filesystem, epoch; store)
+        first!(self, below, state_dir, allow_state_filesystem; namespace, store)
     }
 
     /// The file systems that are accepted although they may forget.

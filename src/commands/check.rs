@@ -57,7 +57,7 @@ fn record_problems(config: &Config, now_ms: u64) -> Vec<String> {
     }
     let listed = Directory::existing(&config.state.directory).and_then(|path| file::list(&path));
     let listed = listed.unwrap_or_default();
-    let keys = config.worker.pool.iter().map(|slot| SlotKey::new(&config.layout, *slot));
+    let keys = config.worker.pool.iter().map(|slot| SlotKey::new(&config.namespace, *slot));
     keys.filter_map(|key| {
         let listed = listed.iter().find(|listed| listed.slot == key.slot)?;
         record_problem(config, now_ms, key, listed)
@@ -105,7 +105,7 @@ fn summary(config: &Config) -> String {
         or_none(&Some(*listen).filter(|_| !config.udp_allow.is_empty())),
         or_none(http),
         or_none(grpc),
-        config.plan.shards(),
+        config.plans.shards(),
         state.directory.display()
     )
 }

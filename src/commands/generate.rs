@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use coreflake_client::{Client, Error};
 
-use crate::args::{GenerateArgs, KindArg};
+use crate::args::GenerateArgs;
+use crate::commands::range::{check_encoding, text};
 use crate::{auth, exit};
 
 /// IDs fetched in one call.
@@ -21,7 +22,9 @@ enum Failure {
 
 /// Fetches IDs and prints one a line.
 pub fn run(args: &GenerateArgs) -> ExitCode {
-    let KindArg::Snowflake = args.kind;
+    if let Err(message) = check_encoding(args.kind, args.encoding) {
+        return exit::fail(exit::USAGE, &message);
+    }
     let scheme = if args.udp { "udp" } else { "tcp" };
     let endpoint = match args.server.split_once("://") {
         None => format!("{scheme}://{}", args.server),
@@ -38,7 +41,7 @@ pub fn run(args: &GenerateArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return exit::fail(exit::SOFTWARE, &error.to_string()),
     };
-    match runtime.block_on(generate(&endpoint, token, args.count)) {
+    match runtime.block_on(generate(&endpoint, token, args)) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read us has had enough.
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
@@ -52,18 +55,22 @@ pub fn run(args: &GenerateArgs) -> ExitCode {
     }
 }
 
-async fn generate(endpoint: &str, token: Option<Vec<u8>>, count: u32) -> Result<(), Failure> {
+async fn generate(
+    endpoint: &str,
+    token: Option<Vec<u8>>,
+    args: &GenerateArgs,
+) -> Result<(), Failure> {
     let mut builder = Client::builder().endpoint(endpoint);
     if let Some(token) = token {
         builder = builder.token(token);
     }
     let client = builder.build().map_err(Failure::Usage)?;
     let mut out = BufWriter::new(io::stdout().lock());
-    let mut left = count;
+    let mut left = args.count;
     while left > 0 {
-        let batch = client.next_batch(left.min(BATCH_MAX)).await.map_err(Failure::Client)?;
-        for id in batch.ids() {
-            writeln!(out, "{id}").map_err(Failure::Output)?;
+        let batch = client.next_batch_of(args.kind, left.min(BATCH_MAX)).await;
+        for id in batch.map_err(Failure::Client)? {
+            writeln!(out, "{}", text(id, args.encoding)).map_err(Failure::Output)?;
         }
         left -= left.min(BATCH_MAX);
     }

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod generate;
 pub mod parse;
+pub mod range;
 mod records;
 pub mod serve;
 mod slot_table;

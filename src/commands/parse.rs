@@ -3,39 +3,85 @@
 use std::io::{self, BufRead, BufWriter, Write};
 use std::process::ExitCode;
 
-use coreflake_protocol::{Id, Layout};
-use serde::Serialize;
+use coreflake_protocol::{AnyId, Encoding, Id, Kind, Namespace, Slot};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use crate::args::ParseArgs;
-use crate::clock::WallTime;
-use crate::config::layout;
+use crate::commands::range::{check_encoding, text, value};
+use crate::config::{ConfigError, namespace};
+use crate::details::Details;
+use crate::presets::{self, Preset};
 use crate::{exit, timestamp};
 
-/// Bytes of one line of input; an ID has at most 19.
+/// Bytes of one line of input; an ID has at most 36.
 const LINE_SIZE_MAX: u64 = 4_096;
+
+/// How IDs are read.
+struct Reader {
+    namespace: Namespace,
+    kind: Option<Kind>,
+    encoding: Option<Encoding>,
+    preset: Option<&'static Preset>,
+    /// Of the preset, if not its own.
+    epoch_ms: Option<u64>,
+}
 
 /// What is printed of an ID.
 #[derive(Debug, Serialize)]
-struct Parsed {
+#[serde(untagged)]
+enum Parsed {
+    Ours(Ours),
+    Foreign(Foreign),
+}
+
+#[derive(Debug, Serialize)]
+struct Ours {
+    id: Value,
+    id_str: String,
+    timestamp: Option<String>,
+    datacenter_id: Option<u16>,
+    worker_id: Option<u16>,
+    sequence: u32,
+    kind: &'static str,
+    #[serde(flatten)]
+    details: Details,
+}
+
+/// An ID of another system, with the fields that it has there.
+#[derive(Debug)]
+struct Foreign {
     id: u64,
     id_str: String,
-    timestamp: String,
-    datacenter_id: u16,
-    worker_id: u16,
-    sequence: u32,
+    timestamp: Option<String>,
+    fields: Vec<(&'static str, u64)>,
+    preset: &'static str,
+}
+
+impl Serialize for Foreign {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", &self.id)?;
+        map.serialize_entry("id_str", &self.id_str)?;
+        map.serialize_entry("timestamp", &self.timestamp)?;
+        self.fields.iter().try_for_each(|(name, value)| map.serialize_entry(name, value))?;
+        map.serialize_entry("preset", self.preset)?;
+        map.end()
+    }
 }
 
 /// Takes IDs apart.
 pub fn run(args: &ParseArgs) -> ExitCode {
-    let layout = match layout(args.epoch, WallTime::now().unix_ms()) {
-        Ok(layout) => layout,
+    let reader = match Reader::new(args) {
+        Ok(reader) => reader,
         Err(message) => return exit::fail(exit::USAGE, &message),
     };
     let mut out = BufWriter::new(io::stdout().lock());
     let result = if args.ids.is_empty() || args.ids == ["-"] {
-        parse_lines(&layout, &mut io::stdin().lock(), &mut out)
+        reader.parse_lines(&mut io::stdin().lock(), &mut out)
     } else {
-        parse_all(&layout, &args.ids, &mut out)
+        reader.parse_all(&args.ids, &mut out)
     };
     match result.and_then(|valid| out.flush().map(|()| valid)) {
         Ok(true) => ExitCode::SUCCESS,
@@ -46,70 +92,103 @@ pub fn run(args: &ParseArgs) -> ExitCode {
     }
 }
 
-fn parse_all(layout: &Layout, ids: &[String], out: &mut impl Write) -> io::Result<bool> {
-    let mut valid = true;
-    for text in ids {
-        match parse(layout, text) {
-            Ok(parsed) => print(&parsed, out)?,
-            Err(message) => {
-                valid = false;
-                exit::say(&message);
+impl Reader {
+    fn new(args: &ParseArgs) -> Result<Self, String> {
+        let ParseArgs { kind, encoding, preset, .. } = *args;
+        if let Some(kind) = kind {
+            check_encoding(kind, encoding)?;
+        }
+        // The epoch of a preset may be any.
+        let namespace = match preset {
+            Some(_) => Ok(Namespace::DEFAULT),
+            None => namespace(&args.namespace, None),
+        };
+        let namespace = namespace.map_err(|problems| ConfigError::from(problems).to_string())?;
+        Ok(Self { namespace, kind, encoding, preset, epoch_ms: args.namespace.epoch })
+    }
+
+    fn parse_all(&self, ids: &[String], out: &mut impl Write) -> io::Result<bool> {
+        let mut valid = true;
+        for text in ids {
+            match self.parse(text) {
+                Ok(parsed) => print(&parsed, out)?,
+                Err(message) => {
+                    valid = false;
+                    exit::say(&message);
+                }
             }
         }
+        Ok(valid)
     }
-    Ok(valid)
-}
 
-fn parse_lines(
-    layout: &Layout,
-    input: &mut impl BufRead,
-    out: &mut impl Write,
-) -> io::Result<bool> {
-    let mut valid = true;
-    let mut line = Vec::new();
-    for number in 1u64.. {
-        line.clear();
-        let size = io::Read::take(&mut *input, LINE_SIZE_MAX).read_until(b'\n', &mut line)?;
-        if size == 0 {
-            break;
-        }
-        if size as u64 == LINE_SIZE_MAX && !line.ends_with(b"\n") {
-            let message = format!("line {number} is longer than {LINE_SIZE_MAX} bytes");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-        }
-        let text = String::from_utf8_lossy(line.trim_ascii());
-        if text.is_empty() {
-            continue;
-        }
-        match parse(layout, &text) {
-            Ok(parsed) => print(&parsed, out)?,
-            Err(message) => {
-                valid = false;
-                exit::say(&format!("line {number}: {message}"));
+    fn parse_lines(&self, input: &mut impl BufRead, out: &mut impl Write) -> io::Result<bool> {
+        let mut valid = true;
+        let mut line = Vec::new();
+        for number in 1u64.. {
+            line.clear();
+            let size = io::Read::take(&mut *input, LINE_SIZE_MAX).read_until(b'\n', &mut line)?;
+            if size == 0 {
+                break;
+            }
+            if size as u64 == LINE_SIZE_MAX && !line.ends_with(b"\n") {
+                let message = format!("line {number} is longer than {LINE_SIZE_MAX} bytes");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+            }
+            let text = String::from_utf8_lossy(line.trim_ascii());
+            if text.is_empty() {
+                continue;
+            }
+            match self.parse(&text) {
+                Ok(parsed) => print(&parsed, out)?,
+                Err(message) => {
+                    valid = false;
+                    exit::say(&format!("line {number}: {message}"));
+                }
             }
         }
+        Ok(valid)
     }
-    Ok(valid)
-}
 
-fn parse(layout: &Layout, text: &str) -> Result<Parsed, String> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let id = digits.then(|| text.parse().ok()).flatten().and_then(Id::new).ok_or_else(|| {
-        format!(
-            "`{}` is no ID: a decimal number up to {} is expected",
-            text.escape_debug(),
-            Id::MAX
-        )
-    })?;
-    let parts = layout.parse(id);
-    Ok(Parsed {
-        id: id.get(),
-        id_str: id.to_string(),
-        timestamp: timestamp::rfc3339(parts.unix_ms),
-        datacenter_id: parts.datacenter_id,
-        worker_id: parts.worker_id,
-        sequence: parts.sequence,
-    })
+    fn parse(&self, given: &str) -> Result<Parsed, String> {
+        let wrong = |rule: &str| format!("`{}` is no ID: {rule}", given.escape_debug());
+        if let Some(preset) = self.preset {
+            let id = self
+                .foreign(given)
+                .ok_or_else(|| wrong(self.encoding.unwrap_or_default().rule()))?;
+            let id_str = match self.encoding.zip(Id::new(id)) {
+                Some((encoding, id)) => encoding.text(id).to_string(),
+                None => id.to_string(),
+            };
+            let presets::Foreign { unix_ms, fields } = preset.parse(id, self.epoch_ms);
+            let timestamp = timestamp::rfc3339_of(unix_ms);
+            let preset = preset.name;
+            return Ok(Parsed::Foreign(Foreign { id, id_str, timestamp, fields, preset }));
+        }
+        let id = AnyId::read(given, self.kind, self.encoding);
+        let id = id.map_err(|error| wrong(&error.to_string()))?;
+        let parsed = self.namespace.parse(id).map_err(|error| wrong(&error.to_string()))?;
+        Ok(Parsed::Ours(Ours {
+            id: value(id),
+            id_str: text(id, self.encoding),
+            timestamp: timestamp::rfc3339_of(parsed.unix_ms),
+            datacenter_id: parsed.slot.map(Slot::datacenter_id),
+            worker_id: parsed.slot.map(Slot::worker_id),
+            sequence: parsed.sequence,
+            kind: id.kind().name(),
+            details: Details::of(&self.namespace, id),
+        }))
+    }
+
+    /// The number of another system's ID, which may have 64 bits in decimal.
+    fn foreign(&self, text: &str) -> Option<u64> {
+        match self.encoding.unwrap_or_default() {
+            Encoding::Decimal => {
+                let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+                digits.then(|| text.parse().ok()).flatten()
+            }
+            encoding => encoding.read(text).map(Id::get),
+        }
+    }
 }
 
 fn print(parsed: &Parsed, out: &mut impl Write) -> io::Result<()> {
@@ -121,33 +200,56 @@ fn print(parsed: &Parsed, out: &mut impl Write) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    fn reader(kind: Option<Kind>) -> Reader {
+        let namespace = Namespace::DEFAULT;
+        Reader { namespace, kind, encoding: None, preset: None, epoch_ms: None }
+    }
+
+    fn json(kind: Option<Kind>, text: &str) -> String {
+        serde_json::to_string(&reader(kind).parse(text).unwrap()).unwrap()
+    }
+
     #[test]
     fn an_id_comes_apart() {
-        let parsed = parse(&Layout::SNOWFLAKE, "1234567890123456789").unwrap();
-        assert_eq!(parsed.timestamp, "2030-04-30T18:12:02.167Z");
-        assert_eq!((parsed.datacenter_id, parsed.worker_id, parsed.sequence), (20, 24, 277));
-        assert_eq!(
-            parse(&Layout::SNOWFLAKE, "9223372036854775807").unwrap().timestamp,
-            "2090-09-07T15:47:35.551Z"
+        let expected = concat!(
+            r#"{"id":1234567890123456789,"id_str":"1234567890123456789","#,
+            r#""timestamp":"2030-04-30T18:12:02.167Z","datacenter_id":20,"worker_id":24,"#,
+            r#""sequence":277,"kind":"snowflake"}"#,
         );
-        assert_eq!(parse(&Layout::SNOWFLAKE, "0").unwrap().timestamp, "2021-01-01T00:00:00.000Z");
+        assert_eq!(json(None, "1234567890123456789"), expected);
+        assert!(json(None, "9223372036854775807").contains("2090-09-07T15:47:35.551Z"));
+        assert!(json(None, "0").contains("2021-01-01T00:00:00.000Z"));
+        let uuid1 = json(None, "C232AB00-9414-11EC-B3C8-9F6BDECED846");
+        let expected = concat!(
+            r#"{"id":"c232ab00-9414-11ec-b3c8-9f6bdeced846","#,
+            r#""id_str":"c232ab00-9414-11ec-b3c8-9f6bdeced846","#,
+            r#""timestamp":"2022-02-22T19:22:22.000Z","datacenter_id":null,"worker_id":null,"#,
+            r#""sequence":0,"kind":"uuid1","clock_sequence":13256,"node":"9f:6b:de:ce:d8:46"}"#,
+        );
+        assert_eq!(uuid1, expected);
+        let last = json(None, "7ZZZZZZZZZZZZZZZZZZZZZZZZZ");
+        assert!(last.contains(r#""timestamp":null"#), "beyond the year 9999: {last}");
+        let instagram = json(Some(Kind::Instagram), "8388608");
+        assert!(
+            instagram.contains(r#""sequence":0,"kind":"instagram","shard_id":0"#),
+            "{instagram}"
+        );
     }
 
     #[test]
     fn what_is_no_id_is_named() {
+        let reader = reader(None);
         for text in ["", " 1", "+1", "-1", "1e9", "abc", "9223372036854775808", "１２"] {
-            assert!(parse(&Layout::SNOWFLAKE, text).is_err(), "{text}");
+            assert!(reader.parse(text).is_err(), "{text}");
         }
-        assert!(
-            parse(&Layout::SNOWFLAKE, "x\u{1b}[2J").unwrap_err().contains("\\u{1b}"),
-            "no escape reaches a terminal"
-        );
+        let message = reader.parse("x\u{1b}[2J").unwrap_err();
+        assert!(message.contains("\\u{1b}"), "no escape reaches a terminal");
     }
 
     #[test]
     fn bad_lines_do_not_stop_the_good_ones() {
         let mut out = Vec::new();
-        let valid = parse_lines(&Layout::SNOWFLAKE, &mut &b"1\nx\n\n2"[..], &mut out).unwrap();
+        let valid = reader(None).parse_lines(&mut &b"1\nx\n\n2"[..], &mut out).unwrap();
         assert!(!valid);
         assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 2);
     }

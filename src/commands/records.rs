@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use coreflake_engine::record::Record;
-use coreflake_protocol::Layout;
+use coreflake_protocol::Namespace;
 
 use crate::config::StateConfig;
 use crate::identity::directory::Directory;
@@ -15,22 +15,22 @@ use crate::identity::{Seen, StoreError};
 /// Records of this machine, or of a datacenter in a shared store.
 #[derive(Debug)]
 pub(crate) enum Records {
-    Local { directory: PathBuf, allowed: Vec<String>, layout: Layout },
+    Local { directory: PathBuf, allowed: Vec<String>, namespace: Namespace },
     Shared(Box<Repair>),
 }
 
 impl Records {
     pub(crate) fn open(
         state: StateConfig,
-        layout: Layout,
+        namespace: Namespace,
         datacenter_id: u16,
     ) -> Result<Self, StoreError> {
         match state.store {
-            Some(store) => Repair::new(&store, layout, datacenter_id)
+            Some(store) => Repair::new(&store, namespace, datacenter_id)
                 .map(|repair| Self::Shared(Box::new(repair))),
             None => {
                 let (directory, allowed) = (state.directory, state.allowed_filesystems);
-                Ok(Self::Local { directory, allowed, layout })
+                Ok(Self::Local { directory, allowed, namespace })
             }
         }
     }
@@ -90,7 +90,7 @@ impl Records {
         now_ms: u64,
         bound_ms: u64,
     ) -> Result<BTreeMap<u16, Result<Record, StoreError>>, StoreError> {
-        let Self::Local { layout, .. } = self else {
+        let Self::Local { namespace, .. } = self else {
             let Self::Shared(repair) = self else { return Ok(BTreeMap::new()) };
             return Ok(repair.fence(now_ms, bound_ms));
         };
@@ -99,10 +99,10 @@ impl Records {
             if record.bound_ms >= bound_ms {
                 return Ok(record);
             }
-            let (datacenter_id, worker_id) = layout.slot_parts(seen.slot);
-            let slot = layout.slot(datacenter_id.into(), worker_id.into());
+            let (datacenter_id, worker_id) = namespace.layout().slot_parts(seen.slot);
+            let slot = namespace.layout().slot(datacenter_id.into(), worker_id.into());
             let slot = slot.map_err(|error| StoreError(error.to_string()))?;
-            self.adopt(SlotKey::new(layout, slot), now_ms, bound_ms, bound_ms)
+            self.adopt(SlotKey::new(namespace, slot), now_ms, bound_ms, bound_ms)
         };
         Ok(self.list()?.into_iter().map(|seen| (seen.slot, raise(seen))).collect())
     }

@@ -1,7 +1,7 @@
 //! Slots, as people and programs read them.
 
 use coreflake_engine::record::Record;
-use coreflake_protocol::Layout;
+use coreflake_protocol::{Layout, Namespace};
 use serde::Serialize;
 
 use crate::identity::{Holder, Seen};
@@ -12,7 +12,7 @@ pub(crate) const HEADER: &str = "slot  dc  worker  state    term  bound         
 
 /// How a slot is, in one word.
 fn state(layout: &Layout, now_ms: u64, record: &Record, holder: Option<&Holder>) -> &'static str {
-    if record.bound_ms >= layout.unix_ms(layout.tick_max()) {
+    if record.bound_ms >= layout.end_ms() {
         "retired"
     } else if holder.is_some() {
         "held"
@@ -24,14 +24,34 @@ fn state(layout: &Layout, now_ms: u64, record: &Record, holder: Option<&Holder>)
     }
 }
 
+/// Whether a record is one of this namespace: what its slot and bound mean follows from that.
+///
+/// # Errors
+///
+/// What is to be done.
+fn check(namespace: &Namespace, record: &Record) -> Result<(), String> {
+    if record.fingerprint == namespace.fingerprint() {
+        return Ok(());
+    }
+    Err(format!(
+        "is of namespace {:016x}, and these settings are of {:016x}: name its layout, ticks and epochs",
+        record.fingerprint,
+        namespace.fingerprint()
+    ))
+}
+
 /// One line of a table. `host` is that of the holder, or who wrote the record last.
-pub(crate) fn row(layout: &Layout, now_ms: u64, seen: &Seen) -> String {
+pub(crate) fn row(namespace: &Namespace, now_ms: u64, seen: &Seen) -> String {
+    let layout = namespace.layout();
     let (datacenter, worker) = layout.slot_parts(seen.slot);
     let begin = format!("{:>4}  {datacenter:>2}  {worker:>6}", seen.slot);
     let record = match &seen.record {
         Ok(record) => record,
         Err(error) => return format!("{begin}  damaged  {error}"),
     };
+    if let Err(error) = check(namespace, record) {
+        return format!("{:>4}   -       -  foreign  {error}", seen.slot);
+    }
     let state = state(layout, now_ms, record, seen.holder.as_ref());
     let host = match &seen.holder {
         Some(Holder::Other(text)) => text.split_whitespace().next().unwrap_or("?").to_owned(),
@@ -74,9 +94,11 @@ struct Object<'a> {
 ///
 /// # Errors
 ///
-/// When its record cannot be used.
-pub(crate) fn object(layout: &Layout, now_ms: u64, seen: &Seen) -> Result<String, String> {
+/// When its record cannot be used, or is of another namespace.
+pub(crate) fn object(namespace: &Namespace, now_ms: u64, seen: &Seen) -> Result<String, String> {
     let record = seen.record.as_ref().map_err(ToString::to_string)?;
+    check(namespace, record).map_err(|error| format!("slot {} {error}", seen.slot))?;
+    let layout = namespace.layout();
     let (datacenter_id, worker_id) = layout.slot_parts(seen.slot);
     let live_marker = match &seen.holder {
         Some(Holder::Other(text)) => Some(text.as_str()),

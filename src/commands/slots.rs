@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use coreflake_engine::record::Record;
 use coreflake_engine::sanity;
-use coreflake_protocol::{Layout, Slot};
+use coreflake_protocol::{Namespace, Slot};
 
 use crate::args::{
     FloorArgs, LogFormat, RecordsArgs, ServeArgs, SlotArgs, SlotsArgs, SlotsCommand,
@@ -13,7 +13,7 @@ use crate::args::{
 use crate::clock::WallTime;
 use crate::commands::records::Records;
 use crate::commands::slot_table;
-use crate::config::{Config, StateConfig, layout};
+use crate::config::{Config, ConfigError, StateConfig, namespace};
 use crate::identity::StoreError;
 use crate::identity::file::SlotKey;
 use crate::limits::WINDOW_MS;
@@ -43,7 +43,7 @@ pub fn run(args: &SlotsArgs) -> ExitCode {
 /// What the commands have in common.
 struct Place {
     now_ms: u64,
-    layout: Layout,
+    namespace: Namespace,
     datacenter_id: u16,
     worker_id: Option<u64>,
     window_ms: u64,
@@ -55,19 +55,20 @@ impl Place {
         let RecordsArgs { config, datacenter_id, state } = args;
         let (config, datacenter_id, state) = (config.clone(), *datacenter_id, state.clone());
         let args = ServeArgs { config, datacenter_id, worker_id, state, ..ServeArgs::default() };
-        let configuration =
-            |error: crate::config::ConfigError| (exit::CONFIGURATION, error.to_string());
+        let configuration = |error: ConfigError| (exit::CONFIGURATION, error.to_string());
         let args = Config::merged(&args).map_err(configuration)?;
         let now_ms = WallTime::now().unix_ms();
         let usage = |message: String| (exit::USAGE, message);
-        let layout = layout(args.state.epoch, now_ms).map_err(usage)?;
+        let namespace = namespace(&args.state.namespace, Some(now_ms))
+            .map_err(|problems| usage(ConfigError::from(problems).to_string()))?;
+        let layout = namespace.layout();
         let datacenter = layout.slot(args.datacenter_id.unwrap_or(0), 0);
         let datacenter_id = datacenter.map_err(|error| usage(error.to_string()))?.datacenter_id();
-        let state = StateConfig::of(&args, &layout, datacenter_id).map_err(configuration)?;
+        let state = StateConfig::of(&args, layout, datacenter_id).map_err(configuration)?;
         let window_ms = state.window_ms;
-        let records = Records::open(state, layout, datacenter_id)
+        let records = Records::open(state, namespace, datacenter_id)
             .map_err(|error| (exit::CONFIGURATION, error.to_string()))?;
-        Ok(Self { now_ms, layout, datacenter_id, worker_id: args.worker_id, window_ms, records })
+        Ok(Self { now_ms, namespace, datacenter_id, worker_id: args.worker_id, window_ms, records })
     }
 
     fn slot(&self) -> Result<Slot, Failure> {
@@ -75,7 +76,8 @@ impl Place {
         let worker_id = self
             .worker_id
             .ok_or_else(|| usage("which slot? name it with --worker-id".to_owned()))?;
-        self.layout
+        self.namespace
+            .layout()
             .slot(self.datacenter_id.into(), worker_id)
             .map_err(|error| usage(error.to_string()))
     }
@@ -95,18 +97,18 @@ impl Place {
 fn list(args: &RecordsArgs) -> Result<Output, Failure> {
     let place = Place::open(args, None)?;
     let seen = place.records.list().map_err(|error| place.failed(&error))?;
-    let rows = seen.iter().map(|seen| slot_table::row(&place.layout, place.now_ms, seen));
+    let rows = seen.iter().map(|seen| slot_table::row(&place.namespace, place.now_ms, seen));
     let text = [slot_table::HEADER.to_owned()].into_iter().chain(rows).collect::<Vec<_>>();
     Ok(Output { text: text.join("\n"), damaged: seen.iter().any(|seen| seen.record.is_err()) })
 }
 
 fn show(args: &SlotArgs) -> Result<Output, Failure> {
     let place = Place::open(&args.records, args.worker_id)?;
-    let slot = place.layout.slot_number(place.slot()?);
+    let slot = place.namespace.layout().slot_number(place.slot()?);
     let seen = place.records.list().map_err(|error| place.failed(&error))?;
     let seen = seen.iter().find(|seen| seen.slot == slot);
     let seen = seen.ok_or_else(|| (exit::CHECK_FAILED, format!("slot {slot} has no record")))?;
-    let text = slot_table::object(&place.layout, place.now_ms, seen);
+    let text = slot_table::object(&place.namespace, place.now_ms, seen);
     let text = text.map_err(|error| (exit::CHECK_FAILED, error))?;
     Ok(Output { text, damaged: false })
 }
@@ -124,7 +126,7 @@ fn init(args: &FloorArgs) -> Result<Output, Failure> {
 /// Raises the bound of a record that may not be usable, or to the end of the layout.
 fn repair(args: &SlotArgs, retire: bool) -> Result<Output, Failure> {
     let place = Place::open(&args.records, args.worker_id)?;
-    let key = SlotKey::new(&place.layout, place.slot()?);
+    let key = SlotKey::new(&place.namespace, place.slot()?);
     place.check_clock()?;
     let window_ms = args.window_ms.unwrap_or(place.window_ms);
     let behind_ms = place.now_ms.saturating_add(window_ms);
@@ -144,7 +146,7 @@ fn fence(args: &FloorArgs) -> Result<Output, Failure> {
         (exit::USAGE, "up to where may IDs have been issued? name it with --floor".to_owned())
     })?;
     let bound_ms = floor.unix_ms(place.now_ms);
-    let end_ms = place.layout.unix_ms(place.layout.tick_max());
+    let end_ms = place.namespace.layout().end_ms();
     if bound_ms >= end_ms {
         let text = "--floor lies behind the end of the layout: every slot would be retired";
         return Err((exit::USAGE, text.to_owned()));
@@ -172,7 +174,7 @@ fn rows(
         damaged |= record.is_err();
         let seen = crate::identity::Seen { slot, record, holder: None };
         text.push('\n');
-        text.push_str(&slot_table::row(&place.layout, place.now_ms, &seen));
+        text.push_str(&slot_table::row(&place.namespace, place.now_ms, &seen));
     }
     Output { text, damaged }
 }

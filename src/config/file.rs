@@ -219,12 +219,12 @@ mod tests {
 
     #[test]
     fn every_problem_is_told_with_its_line() {
-        let text = "worker_id: 32\nport: 1\nepoch:\nhttp: none\nworker_id: 3\nntp: x\n\
+        let text = "worker_id: -1\nport: 1\nepoch:\nhttp: none\nworker_id: 3\nntp: x\n\
                     auth:\n  token: s3cret\n  token_file: [s3cret]\n";
         let problems = parse(text);
         assert_eq!(problems.len(), 7, "{problems:#?}");
         for (problem, begin) in problems.iter().zip([
-            "c.yaml:1: worker_id 32 is out of range: 0 to 31 are allowed",
+            "c.yaml:1: worker_id -1 is out of range: 0 to 65535 are allowed",
             "c.yaml:3: epoch has no value: ",
             "c.yaml:5: duplicate key \"worker_id\"",
             "c.yaml:6: ntp: keys are expected below: ntp.servers, ntp.interval_ms",

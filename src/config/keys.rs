@@ -5,13 +5,11 @@ use core::net::Ipv4Addr;
 use core::ops::RangeInclusive;
 use std::net::SocketAddr;
 
-use coreflake_protocol::Layout;
-
 use clap::ValueEnum;
 
 use crate::args::{
-    GivenEndpoint, Listener, LogFormat, POOL_SHARE_RULE, ServeArgs, StoreKind, UdpAllow,
-    WorkerMode, WorkerPool, network, pool_share,
+    GivenEndpoint, LayoutArg, Listener, LogFormat, Node, POOL_SHARE_RULE, ServeArgs, StoreKind,
+    UdpAllow, WorkerMode, WorkerPool, network, pool_share,
 };
 use crate::config::value::Value;
 use crate::identity::filesystem::unfit_names;
@@ -48,12 +46,33 @@ macro_rules! key {
 /// All keys, in the order in which they are explained.
 pub(super) const KEYS: &[Key] = &[
     key!("datacenter_id", Some("datacenter-id"), datacenter_id, |value: &Value| {
-        value.number(&(0..=Layout::SNOWFLAKE.datacenter_id_max()))
+        value.number(&(0..=u64::from(u16::MAX)))
     }),
     key!("worker_id", Some("worker-id"), worker_id, |value: &Value| {
-        value.number(&(0..=Layout::SNOWFLAKE.worker_id_max()))
+        value.number(&(0..=u64::from(u16::MAX)))
     }),
-    key!("epoch", Some("epoch"), state.epoch, |value: &Value| value.number(&(0..=u64::MAX))),
+    key!("epoch", Some("epoch"), state.namespace.epoch, |value: &Value| value
+        .number(&(0..=u64::MAX))),
+    key!("layout", Some("layout"), state.namespace.layout, |value: &Value| {
+        value.text::<LayoutArg>("snowflake, javascript, or bit widths such as 41+5+5+12,")
+    }),
+    key!("tick_ms", Some("tick-ms"), state.namespace.tick_ms, |value: &Value| value
+        .number(&(1..=10))),
+    key!(
+        "instagram.shard_bits",
+        Some("instagram-shard-bits"),
+        state.namespace.instagram_shard_bits,
+        |value: &Value| { value.number(&(1..=22)) }
+    ),
+    key!(
+        "instagram.epoch",
+        Some("instagram-epoch"),
+        state.namespace.instagram_epoch,
+        |value: &Value| { value.number(&(0..=u64::MAX)) }
+    ),
+    key!("uuid1.node", Some("uuid1-node"), uuid1_node, |value: &Value| {
+        value.text::<Node>("slot, mac, or six bytes such as 02:00:5e:10:00:01,")
+    }),
     key!("port", None, http, |value: &Value| {
         let port = value.number(&(0..=u16::MAX))?;
         Ok::<_, String>(Listener::At((Ipv4Addr::LOCALHOST, port).into()))

@@ -5,6 +5,7 @@
 mod file;
 mod keys;
 mod listeners;
+mod namespace;
 mod problem;
 mod state;
 mod store;
@@ -16,14 +17,15 @@ use core::time::Duration;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use coreflake_engine::{PlanError, PoolShare, SequencePlan};
-use coreflake_protocol::Layout;
+use coreflake_engine::{PlanError, Plans, PoolShare};
+use coreflake_protocol::Namespace;
 use ipnet::IpNet;
 
 use self::file::ConfigFile;
 use self::listeners::Listeners;
+pub(crate) use self::namespace::{ending, of as namespace};
 pub use self::problem::ConfigError;
-use self::problem::Problem;
+pub(crate) use self::problem::Problem;
 pub use self::state::{StateConfig, state_directory};
 pub use self::worker::WorkerConfig;
 use crate::args::{LogFormat, ServeArgs, UdpAllow};
@@ -35,11 +37,13 @@ use crate::ntp::{NtpMonitor, ServerName};
 #[derive(Clone, Debug)]
 pub struct Config {
     /// How IDs are laid out.
-    pub layout: Layout,
+    pub namespace: Namespace,
     /// The slots whose IDs are issued.
     pub worker: WorkerConfig,
-    /// How the sequence space is shared: one lane per shard and one per gateway thread.
-    pub plan: SequencePlan,
+    /// How the numbers of each kind are shared: one lane per shard and one per gateway thread.
+    pub plans: Plans,
+    /// The node of UUIDs of version 1, if it is not made of the slot.
+    pub node: Option<u64>,
     /// Where TCP and UDP listen.
     pub listen: SocketAddr,
     /// Where REST listens, if it does.
@@ -70,9 +74,6 @@ pub struct NtpConfig {
     /// From one comparison to the next.
     pub interval: Duration,
 }
-
-/// 2000-01-01T00:00:00Z in Unix milliseconds. A smaller number counts seconds, most likely.
-const EPOCH_MS_MIN: u64 = 946_684_800_000;
 
 impl Config {
     /// Puts the settings of flags and environment over those of the file that they name, if they
@@ -136,12 +137,15 @@ impl Config {
         let mut problems = Vec::new();
         let listeners = Listeners::of(args);
         problems.extend(listeners.problems(args));
-        let layout = layout(args.state.epoch, now_ms);
-        let layout = layout.map_err(|text| problems.push(Problem::of(&["epoch"], text)));
-        let widths = layout.unwrap_or(Layout::SNOWFLAKE);
-        let worker = WorkerConfig::of(args, &widths).map_err(|found| problems.push(found)).ok();
+        let namespace = namespace::of(&args.state.namespace, Some(now_ms));
+        let namespace = namespace.map_err(|found| problems.extend(found));
+        let checked = namespace.as_ref().copied().unwrap_or(Namespace::DEFAULT);
+        problems.extend(namespace::ends(&checked, now_ms));
+        let widths = checked.layout();
+        let node = namespace::node(args, &checked).map_err(|found| problems.push(found));
+        let worker = WorkerConfig::of(args, widths).map_err(|found| problems.extend(found)).ok();
         let datacenter_id = worker.as_ref().map_or(0, |worker| worker.datacenter_id);
-        let state = match StateConfig::of(args, &widths, datacenter_id) {
+        let state = match StateConfig::of(args, widths, datacenter_id) {
             Ok(state) => Some(state),
             Err(error) => {
                 problems.extend(error.problems);
@@ -153,16 +157,26 @@ impl Config {
         let gateway_threads = args.gateway_threads.unwrap_or(1);
         let gateways = if listeners.has_gateway() { gateway_threads } else { 0 };
         let pool_share = args.pool_share.unwrap_or(PoolShare::DEFAULT);
-        let slots = u32::from(args.worker_slots.unwrap_or(1));
-        let space = widths.sequence_space().saturating_mul(slots);
-        let plan =
-            SequencePlan::new(space, shards, gateways, pool_share).map_err(|error| match error {
-                PlanError::TooManyGateways { .. } => problem(
-                    &["gateway.threads", "sequence.pool_share"],
-                    format!("gateway-threads {gateways}: {error} at this pool-share"),
-                ),
-                _ => problem(&["shards"], format!("shards {shards}: {error}")),
+        let slots = args.worker_slots.unwrap_or(1);
+        let plans =
+            Plans::new(&checked, slots, shards, gateways, pool_share).map_err(|(kind, error)| {
+                match error {
+                    PlanError::TooManyGateways { .. } => problem(
+                        &["gateway.threads", "sequence.pool_share"],
+                        format!(
+                            "gateway-threads {gateways}: {error} at this pool-share, for {kind}"
+                        ),
+                    ),
+                    PlanError::SpaceTooLarge { .. } => problem(
+                        &["worker.slots", "layout"],
+                        format!("worker-slots {slots}: {error}, of kind {kind}"),
+                    ),
+                    PlanError::NoShard | PlanError::TooManyShards { .. } => {
+                        problem(&["shards"], format!("shards {shards}: {error}, for {kind}"));
+                    }
+                }
             });
+
         let tokens = match &args.auth_token_file {
             Some(path) => Tokens::read(path)
                 .map(|tokens| Some(Arc::new(tokens)))
@@ -178,16 +192,17 @@ impl Config {
         if let Err(error) = NtpMonitor::new(servers.clone(), Duration::ZERO) {
             problem(&["ntp.servers"], format!("ntp-server: {error}"));
         }
-        match (layout, worker, plan, tokens, state) {
-            (Ok(layout), Some(worker), Ok(plan), Ok(tokens), Some(state))
+        match (namespace, worker, plans, tokens, state, node) {
+            (Ok(namespace), Some(worker), Ok(plans), Ok(tokens), Some(state), Ok(node))
                 if problems.is_empty() =>
             {
                 let Listeners { listen, http, grpc } = listeners;
                 let interval = Duration::from_millis(args.ntp_interval_ms.unwrap_or(10_000));
                 Ok(Self {
-                    layout,
+                    namespace,
                     worker,
-                    plan,
+                    plans,
+                    node,
                     listen,
                     http,
                     grpc,
@@ -200,38 +215,9 @@ impl Config {
                     log_format: args.log_format.unwrap_or(LogFormat::Text),
                 })
             }
-            (_, _, _, _, state) => Err(ConfigError { problems, state: state.map(Box::new) }),
+            (_, _, _, _, state, _) => Err(ConfigError { problems, state: state.map(Box::new) }),
         }
     }
-}
-
-/// The layout that counts from `epoch`, or from the default one.
-///
-/// # Errors
-///
-/// In words, when the epoch is none that IDs can have at `now_ms`.
-pub fn layout(epoch_ms: Option<u64>, now_ms: u64) -> Result<Layout, String> {
-    let widths = Layout::SNOWFLAKE;
-    let Some(epoch_ms) = epoch_ms else { return Ok(widths) };
-    if epoch_ms < EPOCH_MS_MIN {
-        return Err(format!(
-            "epoch {epoch_ms} is no time in milliseconds: {EPOCH_MS_MIN} (2000-01-01) to now are \
-             allowed"
-        ));
-    }
-    if epoch_ms > now_ms {
-        return Err(format!(
-            "epoch {epoch_ms} is later than now: an epoch in the future has no IDs"
-        ));
-    }
-    Layout::new(
-        widths.timestamp_bits(),
-        widths.datacenter_bits(),
-        widths.worker_bits(),
-        widths.sequence_bits(),
-        epoch_ms,
-    )
-    .map_err(|error| error.to_string())
 }
 
 fn limits(args: &ServeArgs) -> Limits {

@@ -6,11 +6,11 @@ use crate::config::StateConfig;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug)]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     /// The keys it is about, the one to look at first.
     pub(super) keys: Vec<&'static str>,
     /// Key, value and rule, in one line.
-    pub(super) text: String,
+    pub(crate) text: String,
 }
 
 impl Problem {
@@ -31,6 +31,12 @@ pub struct ConfigError {
 impl From<Problem> for ConfigError {
     fn from(problem: Problem) -> Self {
         Self { problems: vec![problem], state: None }
+    }
+}
+
+impl From<Vec<Problem>> for ConfigError {
+    fn from(problems: Vec<Problem>) -> Self {
+        Self { problems, state: None }
     }
 }
 

@@ -19,9 +19,27 @@ pub struct WorkerConfig {
 }
 
 impl WorkerConfig {
-    pub(super) fn of(args: &ServeArgs, layout: &Layout) -> Result<Self, Problem> {
+    pub(super) fn of(args: &ServeArgs, layout: &Layout) -> Result<Self, Vec<Problem>> {
         let count = args.worker_slots.unwrap_or(1);
         let datacenter_id = args.datacenter_id.unwrap_or(0);
+        let ids = [(datacenter_id, 0), (0, args.worker_id.unwrap_or(0))];
+        let wrong = ids.into_iter().filter_map(|(datacenter_id, worker_id)| {
+            let error = layout.slot(datacenter_id, worker_id).err()?;
+            Some(Problem::of(&[error.field], error.to_string()))
+        });
+        let wrong: Vec<_> = wrong.collect();
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
+        Self::of_pool(args, layout, datacenter_id, count).map_err(|problem| vec![problem])
+    }
+
+    fn of_pool(
+        args: &ServeArgs,
+        layout: &Layout,
+        datacenter_id: u64,
+        count: u16,
+    ) -> Result<Self, Problem> {
         let fixed = args.worker_mode != Some(WorkerMode::Dynamic);
         let pool = if fixed { Self::named(args, layout)? } else { Self::free(args, layout)? };
         let slot = |worker_id: u64| {

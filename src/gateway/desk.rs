@@ -29,9 +29,9 @@ impl Desk {
 
 /// The kind of this name, or the names there are.
 pub(crate) fn kind(name: &str) -> Result<Kind, String> {
-    Kind::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
-        let known = Kind::ALL.map(Kind::name).join(", ");
-        format!("kind `{}` is unknown: {known} is there", name.escape_debug())
+    name.parse().map_err(|error| {
+        let shown: String = name.escape_debug().take(64).collect();
+        format!("kind `{shown}` is unknown: {error}")
     })
 }
 
@@ -68,6 +68,6 @@ mod tests {
     #[test]
     fn an_unknown_kind_names_the_known_ones() {
         assert_eq!(kind("snowflake"), Ok(Kind::Snowflake));
-        assert!(kind("Snowflake\u{1b}").unwrap_err().contains("snowflake is there"));
+        assert!(kind("Snowflake\u{1b}").unwrap_err().contains("the kinds are `snowflake`"));
     }
 }

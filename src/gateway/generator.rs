@@ -8,8 +8,8 @@ use core::time::Duration;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use coreflake_engine::{Demand, Lane, Outcome, Refusal};
-use coreflake_protocol::{Count, ErrorCode, Health, Id, Parts, Run, WorkerIds};
+use coreflake_engine::{Demand, IdSink, Lane, Outcome, Refusal};
+use coreflake_protocol::{AnyId, Count, ErrorCode, Health, Id, Kind, Run, WorkerIds};
 use tracing::error;
 
 use crate::clock::WallTime;
@@ -26,12 +26,18 @@ use crate::timer::Timer;
 #[derive(Debug)]
 pub(crate) struct Generator {
     service: Mutex<Service>,
-    /// Held by the first of those who wait for sequence space; the others wait for it in the order
-    /// they came.
+    lines: [Line; Kind::ALL.len()],
+    /// How many wait, for all kinds together, and for how many IDs.
+    waiting: AtomicUsize,
+    waiting_ids: AtomicU32,
+}
+
+/// Those who wait for numbers of one kind.
+#[derive(Debug)]
+struct Line {
+    /// Held by the first of them; the others wait for it in the order they came.
     timer: tokio::sync::Mutex<Timer>,
     waiting: AtomicUsize,
-    /// How many IDs they wait for.
-    waiting_ids: AtomicU32,
 }
 
 /// Why a request got no IDs.
@@ -45,10 +51,32 @@ pub(crate) struct Refused {
 
 /// A request on its way.
 struct Issue {
+    kind: Kind,
     demand: Demand,
-    runs: Vec<Run>,
+    ids: Vec<AnyId>,
     /// When the first turn for it began.
     arrived: Option<WallTime>,
+}
+
+/// IDs for people: one by one.
+struct AnySink<'a> {
+    kind: Kind,
+    ids: &'a mut Vec<AnyId>,
+}
+
+impl IdSink for AnySink<'_> {
+    fn room(&self) -> u32 {
+        u32::MAX
+    }
+
+    fn push(&mut self, run: Run) {
+        let any = |id: Id| AnyId::narrow(self.kind, id).expect("a run is of a 64-bit kind");
+        self.ids.extend(run.ids().map(any));
+    }
+
+    fn push_wide(&mut self, bits: u128) {
+        self.ids.push(AnyId::wide(self.kind, bits).expect("the lane makes IDs of this kind"));
+    }
 }
 
 impl Generator {
@@ -56,18 +84,19 @@ impl Generator {
     pub(crate) fn new(service: Service) -> io::Result<Self> {
         Ok(Self {
             service: Mutex::new(service),
-            timer: tokio::sync::Mutex::new(Timer::new()?),
+            lines: [Line::new()?, Line::new()?, Line::new()?, Line::new()?, Line::new()?],
             waiting: AtomicUsize::new(0),
             waiting_ids: AtomicU32::new(0),
         })
     }
 
-    /// Issues `count` IDs, in ascending runs. Waits for sequence space when the tick has no more,
-    /// behind those who wait already.
-    pub(crate) async fn generate(&self, count: Count) -> Result<Vec<Run>, Refused> {
+    /// Issues `count` IDs of a kind, in the order of the kind. Waits for sequence space when the
+    /// tick has no more, behind those who wait already.
+    pub(crate) async fn generate(&self, kind: Kind, count: Count) -> Result<Vec<AnyId>, Refused> {
         let demand = Demand::new(count);
-        let mut issue = Issue { demand, runs: Vec::with_capacity(1), arrived: None };
-        let may_issue = self.waiting.load(Ordering::Relaxed) == 0;
+        let ids = Vec::with_capacity(count.get() as usize);
+        let mut issue = Issue { kind, demand, ids, arrived: None };
+        let may_issue = self.line(kind).waiting.load(Ordering::Relaxed) == 0;
         if !may_issue {
             issue.arrived = Some(self.service().turn().begun());
         }
@@ -75,7 +104,7 @@ impl Generator {
             let waited = tokio::time::timeout(GATEWAY_WAIT_TIMEOUT, self.wait(&mut issue));
             waited.await.unwrap_or_else(|_| Err(self.overloaded()))?;
         }
-        Ok(issue.runs)
+        Ok(issue.ids)
     }
 
     /// Goes to the end of the line, and issues when it is there.
@@ -86,8 +115,9 @@ impl Generator {
         {
             return Err(self.overloaded());
         }
-        let _place = Place::new(self, ids);
-        let timer = self.timer.lock().await;
+        let line = self.line(issue.kind);
+        let _place = Place::new(self, line, ids);
+        let timer = line.timer.lock().await;
         while let Some(remaining) = self.advance(issue)? {
             let fired = match timer.arm(remaining) {
                 Ok(()) => timer.fired().await,
@@ -112,21 +142,18 @@ impl Generator {
         }
         let turn = service.turn();
         let arrived = *issue.arrived.get_or_insert_with(|| turn.begun());
-        let outcome = service.generate(&turn, &mut issue.demand, &mut issue.runs);
+        let mut sink = AnySink { kind: issue.kind, ids: &mut issue.ids };
+        let outcome = service.generate(&turn, issue.kind, &mut issue.demand, &mut sink);
         let result = match outcome {
             Outcome::Done => {
                 service.met(&turn, arrived);
                 Ok(None)
             }
-            Outcome::Wait { until } => Ok(Some(service.until(&turn, until))),
+            Outcome::Wait { until_ms } => Ok(Some(turn.until(until_ms))),
             Outcome::Refused(refusal) => Err(refusal.into()),
         };
         service.end_turn(&turn);
         result
-    }
-
-    pub(crate) fn parse(&self, id: Id) -> Parts {
-        self.service().parse(id)
     }
 
     pub(crate) fn health(&self) -> Health {
@@ -170,6 +197,10 @@ impl Generator {
         }
     }
 
+    const fn line(&self, kind: Kind) -> &Line {
+        &self.lines[kind.index()]
+    }
+
     fn service(&self) -> MutexGuard<'_, Service> {
         self.service.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -182,17 +213,26 @@ impl From<Refusal> for Refused {
     }
 }
 
+impl Line {
+    fn new() -> io::Result<Self> {
+        let timer = tokio::sync::Mutex::new(Timer::new()?);
+        Ok(Self { timer, waiting: AtomicUsize::new(0) })
+    }
+}
+
 /// One among those who wait.
 struct Place<'a> {
     generator: &'a Generator,
+    line: &'a Line,
     ids: u32,
 }
 
 impl<'a> Place<'a> {
-    fn new(generator: &'a Generator, ids: u32) -> Self {
+    fn new(generator: &'a Generator, line: &'a Line, ids: u32) -> Self {
         generator.waiting.fetch_add(1, Ordering::Relaxed);
         generator.waiting_ids.fetch_add(ids, Ordering::Relaxed);
-        Self { generator, ids }
+        line.waiting.fetch_add(1, Ordering::Relaxed);
+        Self { generator, line, ids }
     }
 }
 
@@ -200,5 +240,6 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.generator.waiting.fetch_sub(1, Ordering::Relaxed);
         self.generator.waiting_ids.fetch_sub(self.ids, Ordering::Relaxed);
+        self.line.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -1,5 +1,7 @@
 //! The gRPC door: `IDGenerator`, health checks and reflection.
 
+mod form;
+
 use core::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use coreflake_grpc::{
     GenerateIdResponse, HealthCheckRequest, HealthCheckResponse, ParseIdRequest, ParseIdResponse,
     SERVICE_NAME,
 };
-use coreflake_protocol::{Count, ErrorCode, Id};
+use coreflake_protocol::{AnyId, Count, Id};
 use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
 use tonic::{Code, Request, Response, Status};
@@ -20,7 +22,9 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tonic_types::{ErrorDetails, StatusExt};
 
+use self::form::Form;
 use crate::counters::Reject;
+use crate::details::Details;
 use crate::gateway::desk::{self, Desk};
 use crate::gateway::generator::Refused;
 use crate::gateway::guard;
@@ -72,6 +76,18 @@ struct Calls {
 }
 
 impl Calls {
+    /// What a request says of kind and encoding.
+    fn form(&self, kind: i32, encoding: i32) -> Result<Form, Status> {
+        Form::of(kind, encoding).map_err(|(reject, text)| self.invalid(reject, &text))
+    }
+
+    /// A request that makes no sense.
+    fn invalid(&self, reject: Reject, text: &str) -> Status {
+        self.desk.generator.reject(reject);
+        let code = reject.name().to_uppercase();
+        Status::invalid_argument(format!("{code}: {text}"))
+    }
+
     /// Answers a call of a peer that may make it.
     async fn call<T>(
         &self,
@@ -94,10 +110,13 @@ impl IdGenerator for Calls {
         &self,
         request: Request<GenerateIdRequest>,
     ) -> Result<Response<GenerateIdResponse>, Status> {
+        let given = request.get_ref();
         self.call(request.metadata(), async {
-            let runs = self.desk.generator.generate(Count::ONE).await?;
-            let run = runs.first().expect("a request that was met has an ID");
-            Ok(GenerateIdResponse { id: signed(run.first()) })
+            let form = self.form(given.kind, given.encoding)?;
+            let ids = self.desk.generator.generate(form.new_kind(), Count::ONE).await?;
+            let id = *ids.first().expect("a request that was met has an ID");
+            let text = if form.is_named { form.text(id) } else { String::new() };
+            Ok(GenerateIdResponse { id: id.id().map_or(0, signed), text })
         })
         .await
     }
@@ -106,17 +125,17 @@ impl IdGenerator for Calls {
         &self,
         request: Request<GenerateBatchRequest>,
     ) -> Result<Response<GenerateBatchResponse>, Status> {
-        let given = request.get_ref().count;
+        let GenerateBatchRequest { count: given, kind, encoding } = *request.get_ref();
         self.call(request.metadata(), async {
+            let form = self.form(kind, encoding)?;
             let count = u32::try_from(given).ok().and_then(Count::new).ok_or_else(|| {
-                self.desk.generator.reject(Reject::InvalidCount);
-                let code = ErrorCode::InvalidCount;
-                let text = format!("{code}: count {given}: 1 to {} are allowed", Count::MAX);
-                Status::invalid_argument(text)
+                let text = format!("count {given}: 1 to {} are allowed", Count::MAX);
+                self.invalid(Reject::InvalidCount, &text)
             })?;
-            let runs = self.desk.generator.generate(count).await?;
-            let ids = runs.into_iter().flat_map(|run| run.ids()).map(signed).collect();
-            Ok(GenerateBatchResponse { ids })
+            let ids = self.desk.generator.generate(form.new_kind(), count).await?;
+            let texts = ids.iter().filter(|_| form.is_named).map(|id| form.text(*id)).collect();
+            let ids = ids.into_iter().filter_map(AnyId::id).map(signed).collect();
+            Ok(GenerateBatchResponse { ids, texts })
         })
         .await
     }
@@ -125,20 +144,24 @@ impl IdGenerator for Calls {
         &self,
         request: Request<ParseIdRequest>,
     ) -> Result<Response<ParseIdResponse>, Status> {
-        let given = request.get_ref().id;
+        let given = request.get_ref();
         self.call(request.metadata(), async {
-            let id = u64::try_from(given).ok().and_then(Id::new).ok_or_else(|| {
-                self.desk.generator.reject(Reject::InvalidId);
-                let code = ErrorCode::InvalidId;
-                let text = format!("{code}: id {given}: 0 to {} are allowed", Id::MAX);
-                Status::invalid_argument(text)
-            })?;
-            let parts = self.desk.generator.parse(id);
+            let form = self.form(given.kind, given.encoding)?;
+            let id = form.read(given).map_err(|text| self.invalid(Reject::InvalidId, &text))?;
+            let namespace = &self.desk.identity.namespace;
+            let parsed = namespace.parse(id);
+            let parsed = parsed
+                .map_err(|error| self.invalid(Reject::InvalidId, &format!("id {id}: {error}")))?;
+            let Details { shard_id, clock_sequence, node } = Details::of(namespace, id);
             Ok(ParseIdResponse {
-                timestamp_ms: saturated(parts.unix_ms),
-                datacenter_id: parts.datacenter_id.into(),
-                worker_id: parts.worker_id.into(),
-                sequence: i32::try_from(parts.sequence).unwrap_or(i32::MAX),
+                timestamp_ms: saturated(parsed.unix_ms),
+                datacenter_id: parsed.slot.map_or(-1, |slot| slot.datacenter_id().into()),
+                worker_id: parsed.slot.map_or(-1, |slot| slot.worker_id().into()),
+                sequence: i32::try_from(parsed.sequence).unwrap_or(i32::MAX),
+                kind: id.kind().wire().into(),
+                shard_id: shard_id.and_then(|shard_id| i32::try_from(shard_id).ok()),
+                clock_sequence: clock_sequence.map(i32::from),
+                node,
             })
         })
         .await
@@ -158,6 +181,7 @@ impl IdGenerator for Calls {
                 datacenter_id: health.datacenter_id.into(),
                 uptime_seconds: saturated(health.uptime_seconds),
                 ids_generated: saturated(health.ids_generated),
+                layout: self.desk.identity.namespace.layout().widths().to_string(),
             })
         })
         .await

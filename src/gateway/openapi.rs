@@ -14,18 +14,19 @@ use crate::gateway::rest::fresh;
 use crate::gateway::rest::health::{HealthBody, StateBody};
 use crate::gateway::rest::ids::{IdBody, IdRequest, IdsBody, IdsRequest};
 use crate::gateway::rest::parse::PartsBody;
+use crate::gateway::rest::range::RangeBody;
 
 /// The document.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "coreflake",
-        description = "64-bit, time-ordered, unique IDs. Errors are JSON with `code`, `message` and \
+        description = "Unique, time-ordered IDs of 64 and 128 bits. Errors are JSON with `code`, `message` and \
                        `retry_after_ms`. A token is needed only where the server requires one.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     paths(
-        get_id, post_id, get_ids, post_ids, get_parse, get_health, get_ready, get_live,
+        get_id, post_id, get_ids, post_ids, get_parse, get_range, get_health, get_ready, get_live,
         get_metrics, get_openapi
     ),
     modifiers(&Token, &Bodies),
@@ -94,7 +95,13 @@ enum Failures {
 /// One ID.
 #[utoipa::path(
     get, path = "/api/v1/id", tag = "ids", security((), ("token" = [])),
-    params(("kind" = Option<String>, Query, description = "The kind of ID.", pattern = "^snowflake$")),
+    params(
+        ("kind" = Option<String>, Query, description = "The kind of ID.",
+         pattern = "^(snowflake|instagram|uuid1|ulid|uuid7)$"),
+        ("encoding" = Option<String>, Query,
+         description = "How 64-bit IDs are written as text; not for other kinds.",
+         pattern = "^(decimal|base62|crockford)$"),
+    ),
     responses((status = 200, description = "An ID.", body = IdBody), Failures),
 )]
 fn get_id() {}
@@ -112,7 +119,11 @@ fn post_id() {}
     get, path = "/api/v1/ids", tag = "ids", security((), ("token" = [])),
     params(
         ("count" = u32, Query, description = "How many.", minimum = 1, maximum = 4096),
-        ("kind" = Option<String>, Query, description = "The kind of ID.", pattern = "^snowflake$"),
+        ("kind" = Option<String>, Query, description = "The kind of ID.",
+         pattern = "^(snowflake|instagram|uuid1|ulid|uuid7)$"),
+        ("encoding" = Option<String>, Query,
+         description = "How 64-bit IDs are written as text; not for other kinds.",
+         pattern = "^(decimal|base62|crockford)$"),
     ),
     responses((status = 200, description = "The IDs.", body = IdsBody), Failures),
 )]
@@ -130,8 +141,12 @@ fn post_ids() {}
 #[utoipa::path(
     get, path = "/api/v1/parse", tag = "ids", security((), ("token" = [])),
     params(
-        ("id" = i64, Query, description = "The ID.", minimum = 0),
-        ("kind" = Option<String>, Query, description = "The kind of ID.", pattern = "^snowflake$"),
+        ("id" = String, Query, description = "The ID: a number, a ULID or a UUID."),
+        ("kind" = Option<String>, Query, description = "The kind of ID.",
+         pattern = "^(snowflake|instagram|uuid1|ulid|uuid7)$"),
+        ("encoding" = Option<String>, Query,
+         description = "How 64-bit IDs are written as text; not for other kinds.",
+         pattern = "^(decimal|base62|crockford)$"),
     ),
     responses(
         (status = 200, description = "Its parts.", body = PartsBody),
@@ -140,6 +155,27 @@ fn post_ids() {}
     ),
 )]
 fn get_parse() {}
+
+/// The smallest and the largest ID of a stretch of time, both ends included.
+#[utoipa::path(
+    get, path = "/api/v1/range", tag = "ids", security((), ("token" = [])),
+    params(
+        ("from" = String, Query,
+         description = "When it begins: RFC 3339, or milliseconds since the Unix epoch."),
+        ("to" = String, Query, description = "When it ends; not before it begins."),
+        ("kind" = Option<String>, Query, description = "The kind of ID; uuid1 does not sort by time.",
+         pattern = "^(snowflake|instagram|uuid1|ulid|uuid7)$"),
+        ("encoding" = Option<String>, Query,
+         description = "How 64-bit IDs are written as text; not for other kinds.",
+         pattern = "^(decimal|base62|crockford)$"),
+    ),
+    responses(
+        (status = 200, description = "The range.", body = RangeBody),
+        (status = 400, description = "No times, or none that IDs have.", body = ErrorBody<'static>),
+        (status = 401, description = "No token, or a wrong one.", body = ErrorBody<'static>),
+    ),
+)]
+fn get_range() {}
 
 /// How the server is, in full.
 #[utoipa::path(

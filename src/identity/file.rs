@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use coreflake_engine::Swap;
 use coreflake_engine::keeper::Outcome;
 use coreflake_engine::record::{Host, Record};
-use coreflake_protocol::{Layout, Slot};
+use coreflake_protocol::{Namespace, Slot};
 use tracing::warn;
 
 use crate::identity::block::{BLOCK_SIZE, Binding, Block};
@@ -38,11 +38,12 @@ pub(crate) struct SlotKey {
 }
 
 impl SlotKey {
-    pub(crate) fn new(layout: &Layout, slot: Slot) -> Self {
+    pub(crate) fn new(namespace: &Namespace, slot: Slot) -> Self {
+        let layout = namespace.layout();
         Self {
             slot: layout.slot_number(slot),
-            fingerprint: layout.fingerprint(),
-            end_ms: layout.unix_ms(layout.tick_max()),
+            fingerprint: namespace.fingerprint(),
+            end_ms: layout.end_ms(),
         }
     }
 
@@ -58,8 +59,8 @@ impl SlotKey {
         }
         if record.fingerprint != self.fingerprint {
             return Err(format!(
-                "is of namespace {:016x}, this server's is {:016x}: epoch and layout of a slot \
-                 never change; use another slot",
+                "is of namespace {:016x}, this server's is {:016x}: epoch, layout, ticks and shards \
+                 of a slot never change; use another slot",
                 record.fingerprint, self.fingerprint
             ));
         }

@@ -19,11 +19,16 @@ pub(crate) fn machine() -> u128 {
 /// A number that no other start of any process has, and not 0. Two machines made from one image
 /// have different ones: the kernel's generator is asked, not a seeded one.
 pub(crate) fn new_holder() -> std::io::Result<u128> {
-    let mut bytes = [0; 16];
+    random().map(|bytes| u128::from_be_bytes(bytes).max(1))
+}
+
+/// Bytes that nobody can guess.
+pub(crate) fn random<const N: usize>() -> std::io::Result<[u8; N]> {
+    let mut bytes = [0; N];
     let mut filled = 0;
-    while filled < bytes.len() {
+    while filled < N {
         let rest = &mut bytes[filled..];
         filled += rustix::rand::getrandom(rest, rustix::rand::GetRandomFlags::empty())?;
     }
-    Ok(u128::from_be_bytes(bytes).max(1))
+    Ok(bytes)
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use coreflake_engine::keeper::{Order, Verdict};
-use coreflake_engine::{Gate, Incarnation, Keeper, Lane, SequencePlan, Swap, Window};
-use coreflake_protocol::{Layout, Slot};
+use coreflake_engine::{Entropy, Gate, Incarnation, Keeper, Lane, Plans, Swap, Window};
+use coreflake_protocol::{Layout, Namespace, Slot};
 use tracing::{info, warn};
 
 use crate::identity::{StoreError, WindowStore, went_back};
@@ -35,16 +35,19 @@ impl Holding {
     /// Makes lanes for slots that were claimed. Gives the claims back when their windows have no
     /// tick in common.
     pub(super) fn begin(
-        layout: Layout,
-        plan: &SequencePlan,
+        namespace: Namespace,
+        plans: &Plans,
         mut claims: Vec<Swap>,
         ahead_ms: u64,
+        entropy: &Entropy,
     ) -> Result<(Self, Vec<Lane>), Vec<Swap>> {
         claims.sort_by_key(|claim| claim.to.slot);
-        let windows = claims.iter().map(|claim| claim.won(&layout)).collect();
+        let windows = claims.iter().map(|claim| claim.won()).collect();
         let Some(window) = Window::common(windows) else { return Err(claims) };
+        let layout = *namespace.layout();
         let slots: Vec<_> = claims.iter().map(|claim| slot(&layout, claim.to.slot)).collect();
-        let Incarnation { lanes, gate } = Incarnation::begin(layout, &slots, plan, window.lo());
+        let Incarnation { lanes, gate } =
+            Incarnation::begin(namespace, &slots, plans, window.lo_ms(), entropy);
         gate.open(window);
         let keepers = claims.into_iter().map(|claim| {
             info!(
@@ -54,7 +57,7 @@ impl Holding {
                 bound_ms = claim.to.bound_ms,
                 "window reserved"
             );
-            Keeper::new(layout, claim, ahead_ms)
+            Keeper::new(claim, ahead_ms)
         });
         Ok((Self { layout, keepers: keepers.collect(), gate }, lanes))
     }
@@ -81,7 +84,7 @@ impl Holding {
 
     /// Whether ticks that were won are left at `now_ms`.
     pub(super) fn is_used_up(&self, now_ms: u64) -> bool {
-        now_ms > self.layout.unix_ms(self.gate.view().hi)
+        now_ms > self.gate.view().hi_ms
     }
 
     /// The keeper of a slot, if it is held.
@@ -142,10 +145,8 @@ impl Holding {
         }
         let bounds = self.keepers.iter().map(|keeper| keeper.held().bound_ms);
         let hi_ms = bounds.min().unwrap_or(0);
-        if let Ok(hi) = self.layout.tick(hi_ms)
-            && hi > self.gate.view().hi
-        {
-            self.gate.raise(hi);
+        if hi_ms > self.gate.view().hi_ms {
+            self.gate.raise(hi_ms);
         }
         Ok(kept)
     }
@@ -158,14 +159,14 @@ impl Holding {
     /// Gives the unused rests of the windows back: `lanes` are all lanes of this incarnation. A
     /// failure costs the next start a wait, no more.
     pub(super) fn release(self, store: &mut dyn WindowStore, lanes: Vec<Lane>, now_ms: u64) {
-        let issued = Incarnation::end(lanes);
+        let issued_ms = Incarnation::end(lanes);
         for keeper in self.keepers {
             let slot = keeper.held().slot;
             if keeper.is_lost() {
                 store.forget(slot);
                 continue;
             }
-            let Some(swap) = keeper.release(issued, now_ms, fastrand::u64(..)) else {
+            let Some(swap) = keeper.release(issued_ms, now_ms, fastrand::u64(..)) else {
                 warn!(slot, "the record is in doubt: the rest of the window is not given back");
                 store.forget(slot);
                 continue;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use coreflake_engine::{Claimant, Lane, SequencePlan, Swap};
-use coreflake_protocol::{Layout, Slot, StoreState};
+use coreflake_engine::{Claimant, Entropy, Lane, Plans, Swap};
+use coreflake_protocol::{Namespace, Slot, StoreState};
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{error, info, warn};
 
@@ -18,7 +18,7 @@ pub(crate) use self::seeker::Wanted;
 use self::seeker::{Seeker, Sought};
 use crate::clock_monitor::TrustedTime;
 use crate::condition::Condition;
-use crate::identity::{Holder, Seen, StoreError, WindowStore};
+use crate::identity::{Holder, Seen, StoreError, WindowStore, host};
 use crate::limits::{HANDOVER_TIMEOUT, KEEPER_INTERVAL, STORE_BACKOFF_MAX, STORE_BACKOFF_MIN};
 use crate::tenure::{Handover, Seat, Tenure};
 
@@ -26,8 +26,10 @@ use crate::tenure::{Handover, Seat, Tenure};
 #[derive(Debug)]
 pub(crate) struct KeeperThread {
     pub(crate) store: Box<dyn WindowStore>,
-    pub(crate) layout: Layout,
-    pub(crate) plan: SequencePlan,
+    pub(crate) namespace: Namespace,
+    pub(crate) plans: Plans,
+    /// The node of UUIDs of version 1, if it is not made of the slot.
+    pub(crate) node: Option<u64>,
     pub(crate) wanted: Wanted,
     pub(crate) claimant: Claimant,
     /// Whether a clock long after the last use of the slots is accepted.
@@ -215,7 +217,16 @@ impl KeeperThread {
     /// back when nothing can begin with them.
     fn begin(&mut self, holding: &mut Option<Holding>, claims: Vec<Swap>) -> Result<(), Vec<Swap>> {
         let ahead_ms = self.claimant.ahead_ms;
-        let (held, lanes) = Holding::begin(self.layout, &self.plan, claims, ahead_ms)?;
+        let seed = match host::random() {
+            Ok(seed) => seed,
+            Err(error) => {
+                error!(%error, "no random numbers: no lane can begin");
+                return Err(claims);
+            }
+        };
+        let entropy = Entropy::new(seed, self.node);
+        let (held, lanes) =
+            Holding::begin(self.namespace, &self.plans, claims, ahead_ms, &entropy)?;
         self.opened = true;
         let slots = held.slots();
         self.tenure.begin(Arc::clone(&slots), Arc::clone(held.gate()));

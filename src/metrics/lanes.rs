@@ -3,6 +3,7 @@
 use core::fmt;
 use std::sync::Arc;
 
+use coreflake_protocol::Kind;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
@@ -23,7 +24,7 @@ const GATEWAY: (&str, &str) = ("plane", "gateway");
 
 impl Lanes {
     fn shards(&self) -> &[Arc<LaneCounters>] {
-        let shards = usize::from(self.sources.identity.plan.shards());
+        let shards = usize::from(self.sources.identity.plans.shards());
         &self.sources.lanes[..shards.min(self.sources.lanes.len())]
     }
 
@@ -61,6 +62,11 @@ impl Collector for Lanes {
         let names: Vec<_> = (0..self.sources.lanes.len()).map(|lane| lane.to_string()).collect();
 
         page.counters("ids", "IDs issued", self.by_lane(&names, LaneCounters::ids))?;
+        page.counters(
+            "kind_ids",
+            "IDs issued, by their kind",
+            Kind::ALL.map(|kind| (("kind", kind.name()), self.sum(|lane| lane.ids_of(kind)))),
+        )?;
         page.counters(
             "sequence_overflows",
             "Ticks whose sequence space was used up",

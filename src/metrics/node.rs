@@ -4,7 +4,7 @@ use core::fmt;
 use core::sync::atomic::Ordering;
 use std::sync::Arc;
 
-use coreflake_protocol::{ClockState, Id, StoreState};
+use coreflake_protocol::{ClockState, Kind, StoreState};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::registry::Unit;
@@ -31,12 +31,12 @@ impl Node {
             "1 for each slot whose IDs are issued",
             &self.sources.tenure.slots(),
         )?;
-        let shards = f64::from(identity.plan.shards());
+        let shards = f64::from(identity.plans.shards());
         page.gauge("shards", "Shards of the server", None, shards)?;
-        let layout = &identity.layout;
-        let end = seconds(layout.unix_ms(layout.tick_max()));
-        let help = "When the layout has no more timestamps, since the Unix epoch";
-        page.gauge("layout_end_timestamp", help, SECONDS, end)
+        let end = |kind: Kind| seconds(identity.namespace.scale(kind).end_ms());
+        let ends = Kind::ALL.map(|kind| (("kind", kind.name()), end(kind)));
+        let help = "When the kind has no more timestamps, since the Unix epoch";
+        page.gauges_of("layout_end_timestamp", help, SECONDS, ends)
     }
 
     fn serving(&self, page: &mut Page<'_>) -> fmt::Result {
@@ -47,12 +47,10 @@ impl Node {
         page.gauge("ready", "1 when IDs can be had, else 0", None, ready.into())?;
         let rate = self.watched.rate.per_second();
         page.gauge("ids_per_second", "IDs issued in the last second", None, rate)?;
-        let last = lanes.iter().map(|lane| lane.last_id()).max().unwrap_or(0);
-        let last = Id::new(last).filter(|id| id.get() > 0);
-        let last = last.map_or(0, |id| identity.layout.parse(id).unix_ms);
+        let last = lanes.iter().map(|lane| lane.issued_ms()).max().unwrap_or(0);
         let help = "The timestamp in the last ID issued, since the Unix epoch; 0 before the first";
         page.gauge("last_id_timestamp", help, SECONDS, seconds(last))?;
-        let hi_ms = tenure.hi().map_or(0, |hi| identity.layout.unix_ms(hi));
+        let hi_ms = tenure.hi_ms().unwrap_or(0);
         let left = seconds(hi_ms.saturating_sub(time.now_ms()));
         page.gauge("window_left", "How far the reserved window reaches", SECONDS, left)?;
         let whole = seconds(self.sources.window_ms);

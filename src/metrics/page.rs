@@ -61,6 +61,22 @@ impl<'a> Page<'a> {
         self.encoder.encode_descriptor(name, &sentence(help), unit, kind)?.encode_gauge(&value)
     }
 
+    /// A gauge with a unit and one sample per label.
+    pub(super) fn gauges_of<'l>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        samples: impl IntoIterator<Item = (Label<'l>, f64)>,
+    ) -> fmt::Result {
+        let kind = MetricType::Gauge;
+        let mut family = self.encoder.encode_descriptor(name, &sentence(help), unit, kind)?;
+        for (label, value) in samples {
+            family.encode_family(&[label])?.encode_gauge(&value)?;
+        }
+        Ok(())
+    }
+
     /// A gauge with one sample per label.
     pub(super) fn gauges<'l>(
         &mut self,

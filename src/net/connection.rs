@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::io;
 use std::rc::Rc;
 
+use coreflake_protocol::Kind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -37,10 +38,10 @@ pub(crate) struct Connection {
     draining: bool,
     /// Bytes dealt with since the deadline was last set.
     consumed: usize,
-    /// Made when it is first needed.
-    place: Option<Place>,
-    /// Whether it is this connection's turn to take sequence space.
-    let_in: bool,
+    /// Made when it is first needed, and when it is needed for another kind.
+    place: Option<(Kind, Place)>,
+    /// The kind of which it is this connection's turn to take numbers.
+    let_in: Option<Kind>,
     _permit: Permit,
 }
 
@@ -79,7 +80,7 @@ impl Connection {
             draining: false,
             consumed: 0,
             place: None,
-            let_in: false,
+            let_in: None,
             _permit: permit,
         }
     }
@@ -115,15 +116,15 @@ impl Connection {
                     self.receive().await?;
                 }
                 Next::Yield => tokio::task::yield_now().await,
-                Next::Wait(tick) => {
-                    self.join();
+                Next::Wait(kind, until_ms) => {
+                    self.join(kind);
                     // If the tick has come while the replies were sent, nobody else will open.
-                    self.shard.queue.open_at(tick, Duration::ZERO)?;
+                    self.shard.queues.of(kind).open_at(until_ms, Duration::ZERO)?;
                     self.wait().await;
                 }
-                Next::Queue if self.shard.queue.is_empty() => {}
-                Next::Queue => {
-                    self.join();
+                Next::Queue(kind) if self.shard.queues.of(kind).is_empty() => {}
+                Next::Queue(kind) => {
+                    self.join(kind);
                     self.wait().await;
                 }
                 Next::Close => return Err(End::Told),
@@ -133,32 +134,40 @@ impl Connection {
     }
 
     /// Goes to the end of the line. Not before everything is sent: who is let in must be there.
-    fn join(&mut self) {
-        self.place.get_or_insert_with(|| Place::new(&self.shard.queue)).join();
+    fn join(&mut self, kind: Kind) {
+        if self.place.as_ref().is_none_or(|(of, _)| *of != kind) {
+            self.place = Some((kind, Place::new(self.shard.queues.of(kind))));
+        }
+        if let Some((_, place)) = &mut self.place {
+            place.join();
+        }
     }
 
     async fn wait(&mut self) {
-        if let Some(place) = &mut self.place {
+        if let Some((kind, place)) = &mut self.place {
             place.let_in().await;
-            self.let_in = true;
+            self.let_in = Some(*kind);
         }
     }
 
     /// Answers what is there, as far as one turn goes.
     fn turn(&mut self) -> Result<Progress, End> {
-        let queue = &self.shard.queue;
-        let let_in = core::mem::take(&mut self.let_in);
-        let may_issue = let_in || queue.is_empty();
+        let queues = &self.shard.queues;
+        let let_in = self.let_in.take();
+        let may_issue = |kind| let_in == Some(kind) || queues.of(kind).is_empty();
         let mut service = self.shard.service.borrow_mut();
         let turn = service.turn();
         let input = &self.input[self.received.clone()];
         let output = &mut self.output;
         let progress = self.session.advance(input, may_issue, &mut service, &turn, output);
         service.end_turn(&turn);
-        if let Next::Wait(tick) = progress.next {
-            queue.open_at(tick, service.until(&turn, tick))?;
-        } else if let_in {
-            queue.let_in_next();
+        let mut waits_for = None;
+        if let Next::Wait(kind, until_ms) = progress.next {
+            queues.of(kind).open_at(until_ms, turn.until(until_ms))?;
+            waits_for = Some(kind);
+        }
+        if let Some(kind) = let_in.filter(|kind| waits_for != Some(*kind)) {
+            queues.of(kind).let_in_next();
         }
         Ok(progress)
     }

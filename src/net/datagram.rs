@@ -4,10 +4,11 @@
 //! longer than what asked for it, and what is not a good request is not answered at all (an answer
 //! to garbage lets two servers answer each other for ever, CVE-2024-2169).
 
-use coreflake_engine::{Demand, Outcome, RunSink};
+use coreflake_engine::{Demand, IdSink, Outcome};
 use coreflake_protocol::frame::{self, DATAGRAM_SIZE_MAX, HEADER_SIZE, REQUEST_SIZE_MAX, Split};
 use coreflake_protocol::{
-    Count, DecodeError, ErrorCode, ErrorReply, RUN_SIZE, Request, Response, Run, RunsWriter, Tick,
+    Count, DecodeError, ErrorCode, ErrorReply, IdsWriter, Kind, RUN_SIZE, Request, Response, Run,
+    WIDE_SIZE,
 };
 
 use crate::clock::WallTime;
@@ -19,6 +20,7 @@ use crate::service::{Service, Turn, error_reply, refusal_reply};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DatagramRequest {
     request_id: u64,
+    kind: Kind,
     count: Count,
     /// The size of the datagram, which the reply must not exceed.
     size: usize,
@@ -30,6 +32,11 @@ impl DatagramRequest {
     pub(crate) const fn ids(&self) -> u32 {
         self.count.get()
     }
+
+    /// Of which kind.
+    pub(crate) const fn kind(&self) -> Kind {
+        self.kind
+    }
 }
 
 /// What becomes of a datagram.
@@ -37,8 +44,8 @@ impl DatagramRequest {
 pub(crate) enum Answer {
     /// A reply stands at the end of the output.
     Reply,
-    /// There is sequence space again at this tick.
-    Wait(Tick),
+    /// There is sequence space again at this time, in milliseconds since the Unix epoch.
+    Wait(u64),
     /// Nothing is sent.
     Drop(Reject),
 }
@@ -72,11 +79,17 @@ pub(crate) fn read(datagram: &[u8], service: &Service, turn: &Turn, out: &mut Ve
             service.counters().reject(Reject::Draining);
             error_reply(ErrorCode::Draining, 0, b"the server is shutting down")
         }
-        Ok(Request::Generate { kind: _, count }) => {
+        Ok(Request::Generate { kind, count }) => {
             let arrived = turn.begun();
-            return Meaning::Generate(DatagramRequest { request_id, count, size, arrived });
+            return Meaning::Generate(DatagramRequest { request_id, kind, count, size, arrived });
         }
-        Ok(Request::Parse { kind: _, id }) => Response::Parse(service.parse(id)),
+        Ok(Request::Parse { id }) => match service.parse(id) {
+            Ok(parsed) => Response::Parse(parsed.into()),
+            Err(error) => {
+                let error = DecodeError::InvalidId { kind: id.kind(), error };
+                return refused(error, request_id, size, service, out);
+            }
+        },
         Ok(Request::Health) => Response::Health(service.health(turn)),
         Ok(Request::Info) => Response::Info(service.info(turn)),
         Ok(Request::Ping) => Response::Ping,
@@ -86,15 +99,24 @@ pub(crate) fn read(datagram: &[u8], service: &Service, turn: &Turn, out: &mut Ve
             error @ (DecodeError::UnknownKind { .. }
             | DecodeError::InvalidCount { .. }
             | DecodeError::InvalidId { .. }),
-        ) => {
-            service.counters().reject(error.into());
-            let text = error.to_string();
-            let reply = error_reply(error.code(), 0, text.as_bytes());
-            return Meaning::Settled(fit(&reply, request_id, size, service, out));
-        }
+        ) => return refused(error, request_id, size, service, out),
         Err(error) => return dropped(error.into()),
     };
     Meaning::Settled(fit(&response, request_id, size, service, out))
+}
+
+/// Says what is wrong with a request whose frame is right.
+fn refused(
+    error: DecodeError,
+    request_id: u64,
+    size: usize,
+    service: &Service,
+    out: &mut Vec<u8>,
+) -> Meaning {
+    service.counters().reject(error.into());
+    let text = error.to_string();
+    let reply = error_reply(error.code(), 0, text.as_bytes());
+    Meaning::Settled(fit(&reply, request_id, size, service, out))
 }
 
 /// Issues what fits into the reply to `request`, and answers at the end of `out`.
@@ -105,10 +127,15 @@ pub(crate) fn generate(
     out: &mut Vec<u8>,
 ) -> Answer {
     let mut demand = Demand::new(request.count);
-    let mut writer = RunsWriter::begin(out, request.request_id);
+    let mut writer = IdsWriter::begin(out, request.request_id);
     let size_max = out.len() + (request.size - HEADER_SIZE);
-    let mut sink = DatagramSink { writer: &mut writer, out, size_max };
-    let outcome = service.generate(turn, &mut demand, &mut sink);
+    let mut sink = DatagramSink { writer: &mut writer, kind: request.kind, out, size_max };
+    if sink.room() == 0 {
+        // A request without padding has room for a run, and not for an ID of 128 bits.
+        writer.cancel(out);
+        return too_large(HEADER_SIZE + WIDE_SIZE, request.request_id, request.size, service, out);
+    }
+    let outcome = service.generate(turn, request.kind, &mut demand, &mut sink);
     match outcome {
         // Fewer than asked for is an answer: the peer asks again for the rest.
         _ if !writer.is_empty() => {
@@ -120,11 +147,11 @@ pub(crate) fn generate(
             writer.cancel(out);
             fit(&refusal_reply(refusal), request.request_id, request.size, service, out)
         }
-        Outcome::Wait { until } => {
+        Outcome::Wait { until_ms } => {
             writer.cancel(out);
-            Answer::Wait(until)
+            Answer::Wait(until_ms)
         }
-        Outcome::Done => unreachable!("a GENERATE frame is as long as a reply with one run"),
+        Outcome::Done => unreachable!("there was room for an ID"),
     }
 }
 
@@ -165,6 +192,17 @@ fn fit(
         return Answer::Reply;
     }
     out.truncate(start);
+    too_large(reply_size, request_id, size, service, out)
+}
+
+/// Says how long a datagram has to be for its reply.
+fn too_large(
+    reply_size: usize,
+    request_id: u64,
+    size: usize,
+    service: &Service,
+    out: &mut Vec<u8>,
+) -> Answer {
     if size < ErrorReply::FRAME_SIZE_MIN {
         return Answer::Drop(Reject::ReplyTooLarge);
     }
@@ -178,19 +216,31 @@ const fn dropped(reason: Reject) -> Meaning {
     Meaning::Settled(Answer::Drop(reason))
 }
 
-/// Runs of a reply in a datagram: as many as the request had bytes for.
+/// IDs of a reply in a datagram: as many as the request had bytes for.
 struct DatagramSink<'a> {
-    writer: &'a mut RunsWriter,
+    writer: &'a mut IdsWriter,
+    kind: Kind,
     out: &'a mut Vec<u8>,
     size_max: usize,
 }
 
-impl RunSink for DatagramSink<'_> {
-    fn has_room(&self) -> bool {
-        self.out.len() + RUN_SIZE <= self.size_max
+impl IdSink for DatagramSink<'_> {
+    #[allow(clippy::cast_possible_truncation)] // Of 1,200 bytes.
+    fn room(&self) -> u32 {
+        let left = self.size_max.saturating_sub(self.out.len());
+        match (self.kind.is_wide(), left >= RUN_SIZE) {
+            (true, _) => (left / WIDE_SIZE) as u32,
+            // However many IDs a run has.
+            (false, true) => u32::MAX,
+            (false, false) => 0,
+        }
     }
 
     fn push(&mut self, run: Run) {
         self.writer.push(self.out, run);
+    }
+
+    fn push_wide(&mut self, bits: u128) {
+        self.writer.push_wide(self.out, bits);
     }
 }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use coreflake_engine::{Demand, Outcome, RunSink};
+use coreflake_engine::{Demand, IdSink, Outcome};
 use coreflake_protocol::frame::{self, LENGTH_SIZE, REQUEST_SIZE_MAX, RESPONSE_SIZE_MAX, Split};
-use coreflake_protocol::{DecodeError, ErrorCode, Frame, Request, Response, Run, RunsWriter, Tick};
+use coreflake_protocol::{
+    AnyId, DecodeError, ErrorCode, Frame, IdError, IdsWriter, Kind, Request, Response, Run,
+};
 
 use crate::auth::Tokens;
 use crate::clock::WallTime;
@@ -26,7 +28,8 @@ pub(crate) struct Session {
 /// A request whose reply is begun and needs more sequence space than the tick had.
 #[derive(Debug)]
 struct Waiting {
-    writer: RunsWriter,
+    writer: IdsWriter,
+    kind: Kind,
     demand: Demand,
     request_id: u64,
     arrived: WallTime,
@@ -50,10 +53,11 @@ pub(crate) enum Next {
     Read,
     /// Let others have their turn, then go on with what is there.
     Yield,
-    /// Wait until it is this connection's turn to take sequence space: there is more at this tick.
-    Wait(Tick),
+    /// Wait until it is this connection's turn to take numbers of a kind: there are more at this
+    /// time, in milliseconds since the Unix epoch.
+    Wait(Kind, u64),
     /// The same, behind those who wait already.
-    Queue,
+    Queue(Kind),
     /// Close, after the replies.
     Close,
     /// Close without a word: the peer does not speak this protocol.
@@ -72,11 +76,11 @@ impl Session {
     }
 
     /// Answers the whole frames at the front of `input`, up to the limits of a turn, at the end of
-    /// `out`. Unless `may_issue`, others have waited longer for sequence space.
+    /// `out`. Unless it `may_issue` IDs of a kind, others have waited longer for them.
     pub(crate) fn advance(
         &mut self,
         input: &[u8],
-        may_issue: bool,
+        may_issue: impl Fn(Kind) -> bool,
         service: &mut Service,
         turn: &Turn,
         out: &mut Vec<u8>,
@@ -86,13 +90,14 @@ impl Session {
         let mut consumed = 0;
         let next = loop {
             if let Some(waiting) = self.waiting.take() {
-                if !may_issue {
+                let kind = waiting.kind;
+                if !may_issue(kind) {
                     self.waiting = Some(waiting);
-                    break Next::Queue;
+                    break Next::Queue(kind);
                 }
                 ids_left = ids_left.saturating_sub(waiting.demand.remaining());
-                if let Some(until) = self.issue(waiting, service, turn, out) {
-                    break Next::Wait(until);
+                if let Some(until_ms) = self.issue(waiting, service, turn, out) {
+                    break Next::Wait(kind, until_ms);
                 }
             }
             let rest = &input[consumed..];
@@ -157,15 +162,17 @@ impl Session {
                 service.counters().reject(Reject::Draining);
                 error_reply(ErrorCode::Draining, 0, b"the server is shutting down")
             }
-            // The one kind there is; a further one is a compile error here, not a wrong answer.
-            Request::Generate { kind: _, count } => {
-                let writer = RunsWriter::begin(out, request_id);
+            Request::Generate { kind, count } => {
+                let writer = IdsWriter::begin(out, request_id);
                 let demand = Demand::new(count);
                 let arrived = turn.begun();
-                self.waiting = Some(Waiting { writer, demand, request_id, arrived });
+                self.waiting = Some(Waiting { writer, kind, demand, request_id, arrived });
                 return None;
             }
-            Request::Parse { kind: _, id } => Response::Parse(service.parse(id)),
+            Request::Parse { id } => match service.parse(id) {
+                Ok(parsed) => Response::Parse(parsed.into()),
+                Err(error) => return self.reject(invalid(id, error), request_id, service, out),
+            },
             Request::Health => Response::Health(service.health(turn)),
             Request::Info => Response::Info(service.info(turn)),
             Request::Ping => Response::Ping,
@@ -188,16 +195,16 @@ impl Session {
         service: &mut Service,
         turn: &Turn,
         out: &mut Vec<u8>,
-    ) -> Option<Tick> {
+    ) -> Option<u64> {
         let mut sink = StreamSink { writer: &mut waiting.writer, out };
-        match service.generate(turn, &mut waiting.demand, &mut sink) {
+        match service.generate(turn, waiting.kind, &mut waiting.demand, &mut sink) {
             Outcome::Done => {
                 waiting.writer.finish(out);
                 service.met(turn, waiting.arrived);
             }
-            Outcome::Wait { until } => {
+            Outcome::Wait { until_ms } => {
                 self.waiting = Some(waiting);
-                return Some(until);
+                return Some(until_ms);
             }
             Outcome::Refused(refusal) => {
                 waiting.writer.cancel(out);
@@ -253,18 +260,27 @@ impl Session {
     }
 }
 
-/// Runs of a reply on a stream: there is room for all of them.
+/// An ID that the layout has no time for.
+const fn invalid(id: AnyId, error: IdError) -> DecodeError {
+    DecodeError::InvalidId { kind: id.kind(), error }
+}
+
+/// IDs of a reply on a stream: there is room for all of them.
 struct StreamSink<'a> {
-    writer: &'a mut RunsWriter,
+    writer: &'a mut IdsWriter,
     out: &'a mut Vec<u8>,
 }
 
-impl RunSink for StreamSink<'_> {
-    fn has_room(&self) -> bool {
-        true
+impl IdSink for StreamSink<'_> {
+    fn room(&self) -> u32 {
+        u32::MAX
     }
 
     fn push(&mut self, run: Run) {
         self.writer.push(self.out, run);
+    }
+
+    fn push_wide(&mut self, bits: u128) {
+        self.writer.push_wide(self.out, bits);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 
-use coreflake_protocol::Tick;
+use coreflake_protocol::Kind;
 use quinn_udp::{UdpSockRef, UdpSocketState};
 use tokio::net::UdpSocket;
 use tokio::time::Instant;
@@ -30,14 +30,15 @@ pub(crate) struct UdpDoor {
     inbox: Inbox,
     outbox: Outbox,
     waiting: Waiting,
-    /// The door's place among those who wait for sequence space: one for all its requests.
-    place: Place,
+    /// The door's places among those who wait for numbers: one for all its requests of a kind.
+    places: [Place; Kind::ALL.len()],
 }
 
-/// Requests for which the tick had no sequence space, in the order they came.
+/// Requests for which the tick had no numbers, by kind, in the order they came.
 #[derive(Debug)]
 struct Waiting {
-    requests: VecDeque<(Route, DatagramRequest)>,
+    lines: [VecDeque<(Route, DatagramRequest)>; Kind::ALL.len()],
+    requests: usize,
     ids: u32,
     ids_by_place: Box<[u32]>,
 }
@@ -55,11 +56,12 @@ impl UdpDoor {
             inbox: Inbox::new(),
             outbox: Outbox::new(),
             waiting: Waiting {
-                requests: VecDeque::with_capacity(UDP_WAITING_MAX),
+                lines: Kind::ALL.map(|_| VecDeque::with_capacity(UDP_WAITING_MAX)),
+                requests: 0,
                 ids: 0,
                 ids_by_place: vec![0; UDP_SOURCES_MAX].into_boxed_slice(),
             },
-            place: Place::new(&shard.queue),
+            places: Kind::ALL.map(|kind| Place::new(shard.queues.of(kind))),
             shard,
         })
     }
@@ -80,12 +82,14 @@ impl UdpDoor {
 
     async fn serve(&mut self) -> io::Result<()> {
         loop {
-            let waiting = !self.waiting.requests.is_empty();
+            let waiting = self.waiting.requests > 0;
             let more = !self.inbox.is_empty();
-            let mut let_in = false;
+            let mut let_in = None;
             tokio::select! {
                 biased;
-                () = self.place.let_in(), if waiting => let_in = true,
+                index = Place::first_let_in(&mut self.places), if waiting => {
+                    let_in = Some(Kind::ALL[index]);
+                }
                 // First the connections of this shard have their turn.
                 () = tokio::task::yield_now(), if more => {}
                 received = self.inbox.receive(&self.wire), if !more => received?,
@@ -95,11 +99,14 @@ impl UdpDoor {
     }
 
     /// Answers those who waited, when they are let in, and then a part of what was received.
-    fn turn(&mut self, let_in: bool) -> io::Result<()> {
+    fn turn(&mut self, let_in: Option<Kind>) -> io::Result<()> {
         let shard = Rc::clone(&self.shard);
         let mut service = shard.service.borrow_mut();
         let turn = service.turn();
-        let mut until = if let_in { self.resume(&mut service, &turn) } else { None };
+        let mut until_ms = [None; Kind::ALL.len()];
+        if let Some(kind) = let_in {
+            until_ms[kind.index()] = self.resume(kind, &mut service, &turn);
+        }
 
         let now = shard.coarse_clock.elapsed();
         for _ in 0..TURN_DATAGRAMS_MAX {
@@ -113,10 +120,13 @@ impl UdpDoor {
             match datagram::read(bytes, &service, &turn, self.outbox.bytes()) {
                 Meaning::Settled(answer) => self.settle(route, answer, &service),
                 Meaning::Generate(request) => {
-                    let first = self.waiting.requests.is_empty();
-                    let may_issue = first && (let_in || shard.queue.is_empty());
-                    if let Some(tick) = self.issue(route, request, may_issue, &mut service, &turn) {
-                        until = Some(tick);
+                    let kind = request.kind();
+                    let first = self.waiting.lines[kind.index()].is_empty();
+                    let nobody = || shard.queues.of(kind).is_empty();
+                    let may_issue = first && (let_in == Some(kind) || nobody());
+                    let wait = self.issue(route, request, may_issue, &mut service, &turn);
+                    if wait.is_some() {
+                        until_ms[kind.index()] = wait;
                     }
                 }
             }
@@ -124,25 +134,29 @@ impl UdpDoor {
         service.end_turn(&turn);
         self.outbox.flush(&self.wire, service.counters());
 
-        if let Some(tick) = until {
-            shard.queue.open_at(tick, service.until(&turn, tick))?;
-        } else if let_in {
-            shard.queue.let_in_next();
-        }
-        if !self.waiting.requests.is_empty() {
-            self.place.join();
+        for kind in Kind::ALL {
+            let queue = shard.queues.of(kind);
+            if let Some(until_ms) = until_ms[kind.index()] {
+                queue.open_at(until_ms, turn.until(until_ms))?;
+            } else if let_in == Some(kind) {
+                queue.let_in_next();
+            }
+            if !self.waiting.lines[kind.index()].is_empty() {
+                self.places[kind.index()].join();
+            }
         }
         Ok(())
     }
 
-    /// Answers those who waited, as long as there is sequence space: `Some` when it is used up.
-    fn resume(&mut self, service: &mut Service, turn: &Turn) -> Option<Tick> {
-        while let Some((route, request)) = self.waiting.requests.front().copied() {
+    /// Answers those who waited for a kind, as long as there are numbers: `Some` when there are no
+    /// more.
+    fn resume(&mut self, kind: Kind, service: &mut Service, turn: &Turn) -> Option<u64> {
+        while let Some((route, request)) = self.waiting.lines[kind.index()].front().copied() {
             match datagram::generate(&request, service, turn, self.outbox.bytes()) {
-                Answer::Wait(until) => return Some(until),
+                Answer::Wait(until_ms) => return Some(until_ms),
                 answer => self.settle(route, answer, service),
             }
-            self.waiting.remove_first(&self.filter);
+            self.waiting.remove_first(kind, &self.filter);
         }
         None
     }
@@ -155,11 +169,11 @@ impl UdpDoor {
         may_issue: bool,
         service: &mut Service,
         turn: &Turn,
-    ) -> Option<Tick> {
+    ) -> Option<u64> {
         let mut until = None;
         if may_issue {
             match datagram::generate(&request, service, turn, self.outbox.bytes()) {
-                Answer::Wait(tick) => until = Some(tick),
+                Answer::Wait(until_ms) => until = Some(until_ms),
                 answer => {
                     self.settle(route, answer, service);
                     return None;
@@ -186,19 +200,21 @@ impl Waiting {
     /// Takes a request in, or says that there are too many, of this source or of all.
     fn add(&mut self, route: Route, request: DatagramRequest, filter: &SourceFilter) -> bool {
         let of_source = &mut self.ids_by_place[filter.place(&route)];
-        let full = self.requests.len() == UDP_WAITING_MAX
+        let full = self.requests == UDP_WAITING_MAX
             || self.ids + request.ids() > UDP_WAITING_IDS_MAX
             || *of_source + request.ids() > UDP_WAITING_IDS_PER_SOURCE_MAX;
         if !full {
             *of_source += request.ids();
             self.ids += request.ids();
-            self.requests.push_back((route, request));
+            self.requests += 1;
+            self.lines[request.kind().index()].push_back((route, request));
         }
         !full
     }
 
-    fn remove_first(&mut self, filter: &SourceFilter) {
-        if let Some((route, request)) = self.requests.pop_front() {
+    fn remove_first(&mut self, kind: Kind, filter: &SourceFilter) {
+        if let Some((route, request)) = self.lines[kind.index()].pop_front() {
+            self.requests -= 1;
             self.ids -= request.ids();
             self.ids_by_place[filter.place(&route)] -= request.ids();
         }

@@ -197,7 +197,8 @@ fn frames(bytes: &[u8], skip: usize) -> Vec<(usize, Option<u64>)> {
             Ok(Split::Complete { frame, consumed }) => {
                 at += consumed;
                 let stamp_ms = match Response::decode(&frame) {
-                    Ok(Response::Generate(runs)) => {
+                    Ok(Response::Generate(ids)) => {
+                        let runs = ids.runs().expect("runs");
                         runs.iter().map(|run| Layout::SNOWFLAKE.parse(run.last()).unix_ms).max()
                     }
                     Ok(_) => None,

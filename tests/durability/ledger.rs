@@ -12,6 +12,8 @@ pub(crate) struct Taken {
     pub(crate) attempted: u64,
     /// First and last of consecutive IDs that were received.
     pub(crate) intervals: Vec<(u64, u64)>,
+    /// IDs of 128 bits, by their place: random bits would hide that it came twice.
+    pub(crate) wide: Vec<u128>,
     /// Replies without IDs, by the name of the code.
     pub(crate) refusals: BTreeMap<&'static str, u64>,
 }
@@ -32,8 +34,8 @@ pub(crate) struct Verdict {
     attempted: u64,
     pub(crate) acknowledged: u64,
     pub(crate) duplicates: u64,
-    min: u64,
-    max: u64,
+    min: u128,
+    max: u128,
     refusals: BTreeMap<&'static str, u64>,
 }
 
@@ -54,6 +56,7 @@ impl Taken {
     pub(crate) fn merge(&mut self, other: Self) {
         self.attempted += other.attempted;
         self.intervals.extend(other.intervals);
+        self.wide.extend(other.wide);
         for (code, count) in other.refusals {
             *self.refusals.entry(code).or_default() += count;
         }
@@ -61,7 +64,8 @@ impl Taken {
 
     /// How many IDs were received.
     pub(crate) fn acknowledged(&self) -> u64 {
-        self.intervals.iter().map(|(first, last)| last - first + 1).sum()
+        let narrow: u64 = self.intervals.iter().map(|(first, last)| last - first + 1).sum();
+        narrow + self.wide.len() as u64
     }
 
     /// The time in the lowest and in the highest ID, if there is one.
@@ -76,16 +80,17 @@ impl Ledger {
     /// Adds what one server gave.
     pub(crate) fn add(&mut self, taken: Taken) {
         self.lives += 1;
-        self.empty_lives += u32::from(taken.intervals.is_empty());
+        self.empty_lives += u32::from(taken.acknowledged() == 0);
         self.taken.merge(taken);
     }
 
     /// Counts what came twice.
     pub(crate) fn judge(self) -> Verdict {
         let acknowledged = self.taken.acknowledged();
-        let Taken { attempted, mut intervals, refusals } = self.taken;
+        let Taken { attempted, mut intervals, mut wide, refusals } = self.taken;
         intervals.sort_unstable();
-        let mut duplicates = 0;
+        wide.sort_unstable();
+        let mut duplicates = wide.windows(2).filter(|pair| pair[0] == pair[1]).count() as u64;
         let mut end: Option<u64> = None;
         for (first, last) in &intervals {
             if let Some(end) = end.filter(|end| first <= end) {
@@ -99,8 +104,12 @@ impl Ledger {
             attempted,
             acknowledged,
             duplicates,
-            min: intervals.first().map_or(0, |interval| interval.0),
-            max: end.unwrap_or(0),
+            min: wide
+                .first()
+                .copied()
+                .or_else(|| intervals.first().map(|first| first.0.into()))
+                .unwrap_or(0),
+            max: wide.last().copied().or_else(|| end.map(u128::from)).unwrap_or(0),
             refusals,
         }
     }

@@ -11,10 +11,10 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use coreflake_protocol::frame::{self, RESPONSE_SIZE_MAX, Split};
-use coreflake_protocol::{ErrorCode, ErrorReply, Frame, Response};
+use coreflake_protocol::{ErrorCode, ErrorReply, Frame, Generated, Kind, Response};
 use fastrand::Rng;
 
-use crate::common::frames::{generate, padded};
+use crate::common::frames::{generate_of, padded};
 use crate::common::{PATIENCE, Server, pause};
 use crate::ledger::Taken;
 
@@ -44,18 +44,23 @@ pub(crate) struct Load {
 impl Load {
     /// Four connections and one UDP socket.
     pub(crate) fn start(server: &Server, random: &mut Rng) -> Self {
-        Self::on(server.tcp, server.udp(), random)
+        Self::of(Kind::Snowflake, server, random)
+    }
+
+    /// The same of any kind.
+    pub(crate) fn of(kind: Kind, server: &Server, random: &mut Rng) -> Self {
+        Self::on(kind, server.tcp, server.udp(), random)
     }
 
     /// The same of a server at these addresses.
-    pub(crate) fn on(tcp: SocketAddr, udp: SocketAddr, random: &mut Rng) -> Self {
+    pub(crate) fn on(kind: Kind, tcp: SocketAddr, udp: SocketAddr, random: &mut Rng) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let received = Arc::new(AtomicU64::new(0));
         let clients = (0..=CONNECTIONS).map(|number| {
             let random = random.fork();
             let (stop, received) = (Arc::clone(&stop), Arc::clone(&received));
             thread::spawn(move || {
-                let client = Client { stop, received, random, taken: Taken::default() };
+                let client = Client { kind, stop, received, random, taken: Taken::default() };
                 if number == CONNECTIONS { client.over_udp(udp) } else { client.over_tcp(tcp) }
             })
         });
@@ -79,6 +84,7 @@ impl Load {
 }
 
 struct Client {
+    kind: Kind,
     stop: Arc<AtomicBool>,
     received: Arc<AtomicU64>,
     random: Rng,
@@ -94,7 +100,7 @@ impl Client {
         let _ = stream.set_nodelay(true);
         stream.set_read_timeout(Some(PATIENCE_OF_SOCKET)).unwrap();
         let (mut received, mut buffer) = (Vec::new(), vec![0; 64 * 1_024]);
-        let (mut asked, mut last, mut next_id) = (VecDeque::new(), 0, 0_u64);
+        let (mut asked, mut last, mut next_id) = (VecDeque::new(), None, 0_u64);
         let (mut ending, mut progress) = (false, Instant::now());
         loop {
             ending |= self.stop.load(Ordering::Relaxed);
@@ -104,7 +110,7 @@ impl Client {
             let mut requests = Vec::new();
             while !ending && asked.len() < PIPELINE {
                 let count = self.random.u32(100..=1_000);
-                requests.extend(generate(next_id, count));
+                requests.extend(generate_of(self.kind, next_id, count));
                 asked.push_back((next_id, count));
                 self.taken.attempted += u64::from(count);
                 next_id += 1;
@@ -144,24 +150,40 @@ impl Client {
         &mut self,
         frame: &Frame<'_>,
         count: RangeInclusive<u32>,
-        last: &mut u64,
+        last: &mut Option<u128>,
     ) -> Option<ErrorCode> {
         match Response::decode(frame).expect("a reply") {
-            Response::Generate(runs) => {
-                let id_count = runs.id_count();
+            Response::Generate(ids) => {
+                let id_count = self.take_ids(&ids, last);
                 let asked = u64::from(*count.start())..=u64::from(*count.end());
                 assert!(asked.contains(&id_count), "{id_count} IDs, not {asked:?}");
-                for run in runs.iter() {
-                    assert!(run.first().get() > *last, "{} behind {last}", run.first());
-                    *last = run.last().get();
-                    self.taken.push(run);
-                }
                 self.received.fetch_add(id_count, Ordering::Relaxed);
                 None
             }
             Response::Error(error) => Some(self.refuse(&error)),
             other => panic!("neither IDs nor a refusal: {other:?}"),
         }
+    }
+
+    fn take_ids(&mut self, ids: &Generated<'_>, last: &mut Option<u128>) -> u64 {
+        let mut rises = |first: u128, end: u128| {
+            let before = last.replace(end);
+            assert!(before < Some(first), "{first} behind {before:?}");
+        };
+        if self.kind.is_wide() {
+            let ids = ids.wide(self.kind).expect("IDs of the kind");
+            for id in ids.iter() {
+                rises(id.place(), id.place());
+                self.taken.wide.push(id.place());
+            }
+            return ids.id_count();
+        }
+        let runs = ids.runs().expect("runs");
+        for run in runs.iter() {
+            rises(run.first().get().into(), run.last().get().into());
+            self.taken.push(run);
+        }
+        runs.id_count()
     }
 
     /// A refusal says that the same request may succeed later; nothing else is allowed.
@@ -183,7 +205,7 @@ impl Client {
             }
             let count = self.random.u32(100..=1_000);
             self.taken.attempted += u64::from(count);
-            if socket.send(&padded(generate(nonce, count), 1_200)).is_err() {
+            if socket.send(&padded(generate_of(self.kind, nonce, count), 1_200)).is_err() {
                 // The port is closed: the server is gone, or not there yet.
                 pause(Duration::from_millis(1));
                 continue;
@@ -194,7 +216,7 @@ impl Client {
                 let Split::Complete { frame, .. } = split else { panic!("a whole reply") };
                 if frame.header.request_id == nonce {
                     // A datagram brings what there is in the current tick.
-                    if self.take(&frame, 1..=count, &mut 0).is_some() {
+                    if self.take(&frame, 1..=count, &mut None).is_some() {
                         pause(Duration::from_millis(1));
                     }
                     break;

@@ -14,6 +14,7 @@ mod common;
 mod disk;
 mod freeze;
 mod kill;
+mod kinds;
 mod ledger;
 mod load;
 mod mount;

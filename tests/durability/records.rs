@@ -6,7 +6,7 @@ use crate::state::{COPIES, State, seal};
 
 /// How the namespace of this server shows in a message.
 fn fingerprint() -> String {
-    format!("{:016x}", coreflake_protocol::Layout::SNOWFLAKE.fingerprint())
+    format!("{:016x}", coreflake_protocol::Namespace::DEFAULT.fingerprint())
 }
 
 #[test]
@@ -18,6 +18,14 @@ fn a_record_of_another_namespace_is_refused() {
     for command in ["adopt", "retire"] {
         state.slots(command, &[]).assert_code(1).assert_says(&words);
     }
+    // What its numbers mean is not known, so none is shown.
+    state.slots("show", &[]).assert_code(1).assert_says(&words[1..3]);
+    let listed = state.slots("list", &[]);
+    let row = listed.assert_code(0).stdout.lines().last();
+    assert!(
+        row.is_some_and(|row| row.starts_with("   0   -       -  foreign  is of namespace dead")),
+        "{row:?}"
+    );
 }
 
 #[test]

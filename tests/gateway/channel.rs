@@ -40,7 +40,7 @@ pub(crate) async fn client(server: &Server) -> IdGeneratorClient<Channel> {
 
 /// Checks that a new connection is served.
 pub(crate) async fn assert_serves(server: &Server) {
-    let reply = client(server).await.generate_id(GenerateIdRequest {}).await.unwrap();
+    let reply = client(server).await.generate_id(GenerateIdRequest::default()).await.unwrap();
     assert!(reply.into_inner().id > 0);
 }
 

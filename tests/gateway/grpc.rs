@@ -21,14 +21,18 @@ fn all_four_methods_answer() {
     let server = Server::start(&["--datacenter-id", "3", "--worker-id", "7"]);
     run(async {
         let mut client = client(&server).await;
-        let id = client.generate_id(GenerateIdRequest {}).await.unwrap().into_inner().id;
+        let id = client.generate_id(GenerateIdRequest::default()).await.unwrap().into_inner().id;
         assert!(id > 0);
-        let request = GenerateBatchRequest { count: 100 };
+        let request = GenerateBatchRequest { count: 100, ..Default::default() };
         let ids = client.generate_batch(request).await.unwrap().into_inner().ids;
         assert_eq!(ids.len(), 100);
         assert!(ids[0] > id && ids.is_sorted_by(|a, b| a < b), "{id} {ids:?}");
 
-        let parts = client.parse_id(ParseIdRequest { id }).await.unwrap().into_inner();
+        let parts = client
+            .parse_id(ParseIdRequest { id, ..Default::default() })
+            .await
+            .unwrap()
+            .into_inner();
         let rest = get(&server, &format!("/api/v1/parse?id={id}")).json();
         assert_eq!(parts.timestamp_ms, rest["timestamp_ms"].as_i64().unwrap());
         assert_eq!((parts.datacenter_id, parts.worker_id), (3, 7));
@@ -48,11 +52,17 @@ fn a_count_from_1_to_4096_is_met_and_no_other() {
     run(async {
         let mut client = client(&server).await;
         for count in [1, 4_095, 4_096] {
-            let reply = client.generate_batch(GenerateBatchRequest { count }).await.unwrap();
+            let reply = client
+                .generate_batch(GenerateBatchRequest { count, ..Default::default() })
+                .await
+                .unwrap();
             assert_eq!(reply.into_inner().ids.len(), usize::try_from(count).unwrap());
         }
         for count in [0, -1, 4_097, i32::MAX, i32::MIN] {
-            let status = client.generate_batch(GenerateBatchRequest { count }).await.unwrap_err();
+            let status = client
+                .generate_batch(GenerateBatchRequest { count, ..Default::default() })
+                .await
+                .unwrap_err();
             assert_eq!(status.code(), Code::InvalidArgument);
             let text = status.message();
             assert!(text.contains("INVALID_COUNT") && text.contains(&count.to_string()), "{text}");
@@ -67,10 +77,11 @@ fn an_id_is_not_negative() {
     run(async {
         let mut client = client(&server).await;
         for id in [0, 1, i64::MAX] {
-            client.parse_id(ParseIdRequest { id }).await.unwrap();
+            client.parse_id(ParseIdRequest { id, ..Default::default() }).await.unwrap();
         }
         for id in [-1, i64::MIN] {
-            let status = client.parse_id(ParseIdRequest { id }).await.unwrap_err();
+            let status =
+                client.parse_id(ParseIdRequest { id, ..Default::default() }).await.unwrap_err();
             assert_eq!(status.code(), Code::InvalidArgument);
             assert!(status.message().contains("INVALID_ID"), "{status}");
         }
@@ -105,7 +116,7 @@ fn no_id_comes_over_grpc_and_elsewhere() {
         let mut client = client(&server).await;
         let mut peer = Peer::connect(server.tcp);
         for _ in 0..50 {
-            let request = GenerateBatchRequest { count: 100 };
+            let request = GenerateBatchRequest { count: 100, ..Default::default() };
             all.extend(client.generate_batch(request).await.unwrap().into_inner().ids);
             let rest = get(&server, "/api/v1/ids?count=100").json();
             all.extend(rest["ids"].as_array().unwrap().iter().map(|id| id.as_i64().unwrap()));

@@ -145,7 +145,8 @@ fn a_deadline_passes_while_a_call_waits_for_sequence_space() {
         for number in 0..200 {
             let mut client = client.clone();
             calls.spawn(async move {
-                let mut request = Request::new(GenerateBatchRequest { count: 1_000 });
+                let mut request =
+                    Request::new(GenerateBatchRequest { count: 1_000, ..Default::default() });
                 let short = number % 2 == 0;
                 request.set_timeout(if short { Duration::from_millis(5) } else { DEADLINE });
                 (short, client.generate_batch(request).await.map(|_| ()))
@@ -173,7 +174,10 @@ fn who_would_wait_behind_too_many_ids_is_told_to_come_back() {
         for _ in 0..120 {
             let mut client = client.clone();
             calls.spawn(async move {
-                client.generate_batch(GenerateBatchRequest { count: 4_096 }).await.map(|_| ())
+                client
+                    .generate_batch(GenerateBatchRequest { count: 4_096, ..Default::default() })
+                    .await
+                    .map(|_| ())
             });
         }
         let (mut served, mut told) = (0, 0);
@@ -213,7 +217,10 @@ fn calls_that_are_given_up_are_forgotten() {
             for _ in 0..100 {
                 let mut client = client.clone();
                 calls.spawn(async move {
-                    client.generate_batch(GenerateBatchRequest { count: 1_000 }).await.map(|_| ())
+                    client
+                        .generate_batch(GenerateBatchRequest { count: 1_000, ..Default::default() })
+                        .await
+                        .map(|_| ())
                 });
             }
             // The first reply: others are on their way.
@@ -221,7 +228,7 @@ fn calls_that_are_given_up_are_forgotten() {
             calls.abort_all();
         }
         // The connection itself may have been closed for that many resets.
-        let _ = client.clone().generate_id(GenerateIdRequest {}).await;
+        let _ = client.clone().generate_id(GenerateIdRequest::default()).await;
     });
 }
 
@@ -232,7 +239,7 @@ fn a_thousand_calls_at_once_are_all_answered() {
         let mut calls = JoinSet::new();
         for _ in 0..1_000 {
             let mut client = client.clone();
-            calls.spawn(async move { client.generate_id(GenerateIdRequest {}).await });
+            calls.spawn(async move { client.generate_id(GenerateIdRequest::default()).await });
         }
         let mut ids = std::collections::HashSet::new();
         while let Some(call) = calls.join_next().await {

@@ -18,6 +18,7 @@ mod grpc_faults;
 mod grpc_wire;
 mod heads;
 mod http;
+mod kinds;
 mod openapi;
 mod pipes;
 mod python;

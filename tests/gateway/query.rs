@@ -60,7 +60,12 @@ fn an_unknown_kind_is_answered_with_the_known_ones() {
     for kind in kinds {
         for path in ["id?", "ids?count=1&", "parse?id=1&"] {
             let target = format!("/api/v1/{path}kind={kind}");
-            refused(&server, &target, "UNKNOWN_KIND", "snowflake is there");
+            refused(
+                &server,
+                &target,
+                "UNKNOWN_KIND",
+                "the kinds are `snowflake`, `instagram`, `uuid1`, `ulid`, `uuid7`",
+            );
         }
     }
     assert_serves(&server);
@@ -116,7 +121,12 @@ fn an_id_that_is_none_is_named() {
         "9223372036854775808",
         "99999999999999999999",
         "1e3",
-        "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+        "01ARZ3NDEKTSV4RRFFQ69G5FAU",
+        "8ZZZZZZZZZZZZZZZZZZZZZZZZZ",
+        "919108f7-52d1-4320-9bac-f847db4148a8",
+        "00000000-0000-0000-0000-000000000000",
+        "c232ab00-9414-11ec-b3c8-9f6bdeced84",
+        "AzL8n0Y58m7",
         "7ZZZZZZZZZZZZZZZZZZZZZZZZZ1",
         "0x1",
         "1%00",

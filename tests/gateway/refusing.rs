@@ -46,7 +46,7 @@ fn rest_says_why_there_are_no_ids_and_when_to_ask_again() {
     let health = get(&server, "/api/v1/health");
     let body = health.json();
     assert_eq!((health.status, &body["status"]), (503, &json!("clock_regression")));
-    assert_eq!(body.as_object().unwrap().len(), 15, "in full: {body}");
+    assert_eq!(body.as_object().unwrap().len(), 17, "in full: {body}");
     // What needs no IDs is answered as ever.
     for target in ["live", "parse?id=1", "metrics", "openapi.json"] {
         assert_eq!(get(&server, &format!("/api/v1/{target}")).status, 200, "{target}");
@@ -65,17 +65,17 @@ fn grpc_is_unavailable_with_the_time_to_ask_again() {
     wait_until_ready_is(&server, 503);
     run(async {
         let mut client = client(&server).await;
-        let status = client.generate_id(GenerateIdRequest {}).await.unwrap_err();
+        let status = client.generate_id(GenerateIdRequest::default()).await.unwrap_err();
         assert_eq!(status.code(), Code::Unavailable, "{status:?}");
         assert!(status.message().starts_with("CLOCK_REGRESSION"), "{status:?}");
         let retry = status.get_details_retry_info().expect("RetryInfo in the details");
         assert!(retry.retry_delay.is_some_and(|delay| !delay.is_zero()), "{retry:?}");
         let health = client.health_check(HealthCheckRequest {}).await.unwrap().into_inner();
         assert_eq!(health.status, "clock_regression");
-        client.parse_id(ParseIdRequest { id: 1 }).await.unwrap();
+        client.parse_id(ParseIdRequest { id: 1, ..Default::default() }).await.unwrap();
         place.set_ms(0);
         wait_until_ready_is(&server, 200);
-        let reply = client.generate_id(GenerateIdRequest {}).await.unwrap();
+        let reply = client.generate_id(GenerateIdRequest::default()).await.unwrap();
         assert!(reply.into_inner().id > 0);
     });
     log_of(server);

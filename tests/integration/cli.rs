@@ -13,7 +13,7 @@ use crate::common::{Datagrams, Finished, Server, coreflake, feed, free_port, run
 fn help_and_version_name_what_there_is() {
     let help = run(&["--help"]);
     help.assert_code(0);
-    for word in ["serve", "generate", "parse"] {
+    for word in ["serve", "generate", "parse", "range"] {
         assert!(help.stdout.contains(word), "{word}");
     }
     let serve = run(&["serve", "--help"]);
@@ -23,7 +23,7 @@ fn help_and_version_name_what_there_is() {
     let version = run(&["--version"]);
     version.assert_code(0);
     assert_eq!(version.stdout, concat!("coreflake ", env!("CARGO_PKG_VERSION"), "\n"));
-    for command in ["serve", "generate", "parse"] {
+    for command in ["serve", "generate", "parse", "range"] {
         let help = run(&[command, "--help"]);
         help.assert_code(0);
         assert!(help.stdout.contains("Usage: coreflake"), "{help:?}");

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use coreflake_client::{Client, Layout, ServingState};
+use coreflake_client::{AnyId, Client, Kind, Layout, Namespace, ServingState};
 use rustix::process::Signal;
 
 use crate::common::{PATIENCE, Server, free_port};
@@ -37,15 +37,50 @@ fn every_call_is_answered_over_tcp_and_udp() {
                 assert!(ids.first() > Some(&second));
             }
             let parts = client.parse(first).await.unwrap();
-            assert_eq!(parts, Layout::SNOWFLAKE.parse(first));
-            assert_eq!((parts.datacenter_id, parts.worker_id), (2, 6));
+            let expected = Layout::SNOWFLAKE.parse(first);
+            assert_eq!((parts.unix_ms, parts.sequence), (expected.unix_ms, expected.sequence));
+            assert_eq!(parts.slot, Some((2, 6)));
             let health = client.health().await.unwrap();
             assert_eq!(health.state, ServingState::Serving);
             assert_eq!((health.datacenter_id, health.worker_id), (2, Some(6)));
             assert!(health.ids_generated >= 55_005 && health.window_left_ms <= 3_000);
             let info = client.info().await.unwrap();
-            assert_eq!((info.layout, info.shards, info.lane), (Layout::SNOWFLAKE, 1, 0));
+            assert_eq!((info.namespace, info.shards, info.lane), (Namespace::DEFAULT, 1, 0));
             assert!(client.ping().await.unwrap() < PATIENCE);
+        });
+    }
+    server.stop().assert_rejects(&[]);
+}
+
+#[test]
+fn every_kind_comes_over_both_doors() {
+    let server = Server::start(&["--datacenter-id", "2", "--worker-id", "6", "--shards", "1"]);
+    for endpoint in both_doors(&server) {
+        block_on(async {
+            let client = client(&endpoint);
+            let mut seen = BTreeSet::new();
+            let singles = [
+                client.instagram().await,
+                client.uuid1().await.map(|uuid| uuid.try_into().unwrap()),
+                client.ulid().await.map(AnyId::from),
+                client.uuid7().await.map(|uuid| uuid.try_into().unwrap()),
+            ];
+            for id in singles {
+                let id = id.unwrap();
+                let batch = client.next_batch_of(id.kind(), 5_000).await.unwrap();
+                assert!(batch.iter().all(|other| other.kind() == id.kind()));
+                assert!(batch.iter().all(|other| other.rank() > id.rank()));
+                let ranks = batch.iter().map(|id| (id.kind().name(), id.rank()));
+                seen.extend(ranks.chain([(id.kind().name(), id.rank())]));
+                let parts = client.parse(id).await.unwrap();
+                assert_eq!(parts.slot, Some((2, 6)), "{id}");
+                if id.kind() != Kind::Uuid1 {
+                    let (from, to) = (parts.unix_ms, parts.unix_ms);
+                    let range = client.range(id.kind(), from, to).await.unwrap();
+                    assert!((range.min.bits()..=range.max.bits()).contains(&id.bits()), "{id}");
+                }
+            }
+            assert_eq!(seen.len(), 4 * 5_001, "{endpoint}");
         });
     }
     server.stop().assert_rejects(&[]);

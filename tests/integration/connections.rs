@@ -134,7 +134,7 @@ fn a_thousand_connections_that_come_and_go_leave_nothing_behind() {
         }
     }
     let open_files = || std::fs::read_dir(format!("/proc/{}/fd", server.id())).unwrap().count();
-    until("all file descriptors closed", || (open_files() < 40).then_some(()));
+    until("all file descriptors closed", || (open_files() < 60).then_some(()));
     Peer::connect(server.tcp).ping();
     let counters = server.stop();
     let (accepted, refused) = (counters.get("connections_accepted"), "connection_limit");
@@ -143,7 +143,7 @@ fn a_thousand_connections_that_come_and_go_leave_nothing_behind() {
 
 #[test]
 fn without_file_descriptors_the_open_connections_are_served_and_later_ones_again() {
-    const FILES_MAX: usize = 40;
+    const FILES_MAX: usize = 60;
     let limited = Server::command(&[]);
     let mut command = std::process::Command::new("sh");
     let script = format!("ulimit -n {FILES_MAX} && exec \"$0\" \"$@\"");

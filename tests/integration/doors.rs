@@ -71,7 +71,10 @@ fn over_grpc(address: SocketAddr, stop: &AtomicBool) -> Vec<u64> {
         let count = i32::try_from(COUNT).unwrap();
         let mut ids = Vec::new();
         while !stop.load(Ordering::Relaxed) {
-            let batch = calls.generate_batch(GenerateBatchRequest { count }).await.unwrap();
+            let batch = calls
+                .generate_batch(GenerateBatchRequest { count, ..Default::default() })
+                .await
+                .unwrap();
             ids.extend(batch.into_inner().ids.into_iter().map(|id| u64::try_from(id).unwrap()));
         }
         ids

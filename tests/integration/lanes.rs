@@ -4,9 +4,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use coreflake_protocol::{Layout, Run};
+use coreflake_protocol::{Kind, Layout, Run};
 
-use crate::common::frames::{self, generate};
+use crate::common::frames::{self, generate, generate_of};
 use crate::common::{Datagrams, Peer, Server, pause};
 
 /// A connection that this lane serves. The kernel chooses; we ask again.
@@ -130,6 +130,56 @@ fn datagrams_that_take_everything_leave_a_connection_its_turn() {
     let counters = server.stop();
     assert!(counters.get("waits") > 100, "not that busy: {counters:?}");
     counters.assert_rejects(&[]);
+}
+
+/// Kinds take nothing from each other: who waits for one holds up nobody who wants another.
+#[test]
+fn those_who_wait_for_one_kind_hold_up_no_other() {
+    const CROWD: usize = 8;
+    const EACH: usize = 250;
+    const ASKED: u64 = 150;
+    let server = Server::start(&["--shards", "1"]);
+    let mut crowd: Vec<_> = (0..CROWD).map(|_| Peer::connect(server.tcp)).collect();
+    crowd.iter_mut().for_each(|peer| peer.send(&generate(7, 4_096).repeat(EACH)));
+    let mut modest = Peer::connect(server.tcp);
+    let datagrams = Datagrams::connect(server.udp());
+    for id in 0..ASKED {
+        assert_eq!(modest.ask(&generate_of(Kind::Ulid, id, 1)).error(), None);
+        let request = frames::padded(generate_of(Kind::Uuid7, id, 1), 64);
+        assert_eq!(datagrams.ask(&request).error(), None);
+    }
+    // Behind the crowd each would have waited for eight ticks: longer than all of the crowd does.
+    let issued = modest.ask(&frames::info(1)).info().lane_ids;
+    let wanted = CROWD * EACH * 4_096;
+    assert!(issued < wanted as u64, "the crowd was served first: {issued}");
+    let replies = crowd.iter_mut().flat_map(|peer| (0..EACH).map(|_| peer.reply()));
+    let ids: u32 = replies.map(|reply| frames::id_count(&reply.runs())).sum();
+    assert_eq!(ids as usize, wanted);
+    server.stop().assert_rejects(&[]);
+}
+
+/// Datagrams that wait for several kinds are all answered, each kind in its order.
+#[test]
+fn datagrams_that_wait_for_several_kinds_are_answered_in_the_order_of_each() {
+    const REQUESTS: u64 = 300;
+    let server = Server::start(&["--shards", "1"]);
+    let datagrams = Datagrams::connect(server.udp());
+    let kinds = [Kind::Snowflake, Kind::Instagram, Kind::Uuid1];
+    let kind_of = |id: u64| kinds[(id % 3) as usize];
+    let request = |id| frames::padded(generate_of(kind_of(id), id, 4_096), 1_200);
+    (0..12).for_each(|id| datagrams.send(&request(id)));
+    let mut next = [0, 1, 2];
+    for answered in 12..REQUESTS + 12 {
+        let reply = datagrams.reply();
+        assert_eq!(reply.error(), None);
+        let next = &mut next[(reply.request_id() % 3) as usize];
+        assert_eq!(reply.request_id(), *next, "who came first is served first");
+        *next += 3;
+        if answered < REQUESTS {
+            datagrams.send(&request(answered));
+        }
+    }
+    server.stop().assert_rejects(&[]);
 }
 
 /// Whoever is in line and does not come, because its peer does not read, lets the next one pass.

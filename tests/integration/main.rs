@@ -5,6 +5,7 @@
 
 mod auth;
 mod cli;
+mod cli_kinds;
 mod client;
 mod common;
 mod config;

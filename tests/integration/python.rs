@@ -1,34 +1,82 @@
-//! The complete small client that the protocol's documentation shows.
+//! The complete small client that the protocol's documentation shows, and readers of IDs that know
+//! nothing of ours.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::common::{Server, feed};
+use coreflake_protocol::{AnyId, Kind, Namespace};
 
-fn five_ids(transport: &str) {
+use crate::common::{Server, feed, run};
+
+const REQUIREMENTS: &str = include_str!("../../scripts/requirements.txt");
+
+fn directory(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// Five IDs of a kind by the example.
+fn five_ids(transport: &str, kind: Kind) {
     let server = Server::start(&["--worker-id", "5"]);
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples/ids.py");
+    let script = directory("docs/examples/ids.py");
     let port = server.tcp.port().to_string();
     let mut command = Command::new("python3");
     command.arg(script).args([transport, "127.0.0.1", &port]);
+    if kind != Kind::Snowflake {
+        command.args(["5", kind.name()]);
+    }
     let finished = feed(&mut command, b"");
     finished.assert_code(0);
     assert_eq!(finished.stderr, "");
     let lines: Vec<_> = finished.stdout.lines().collect();
-    let ids: Vec<u64> =
-        lines.iter().map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect();
+    let texts = lines.iter().map(|line| line.split(' ').next().unwrap());
+    let ids: Vec<_> = texts.map(|text| AnyId::read(text, Some(kind), None).unwrap()).collect();
     assert_eq!(ids.len(), 5, "{lines:?}");
-    assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
+    assert!(ids.is_sorted_by(|a, b| a.rank() < b.rank()), "{ids:?}");
     assert!(lines.iter().all(|line| line.contains(" datacenter=0 worker=5 ")), "{lines:?}");
     server.stop().assert_rejects(&[]);
 }
 
 #[test]
-fn the_example_client_gets_five_rising_ids_over_tcp() {
-    five_ids("tcp");
+fn the_example_client_gets_five_rising_ids_of_every_kind_over_tcp() {
+    Kind::ALL.into_iter().for_each(|kind| five_ids("tcp", kind));
 }
 
 #[test]
-fn the_example_client_gets_five_rising_ids_over_udp() {
-    five_ids("udp");
+fn the_example_client_gets_five_rising_ids_of_every_kind_over_udp() {
+    Kind::ALL.into_iter().for_each(|kind| five_ids("udp", kind));
+}
+
+/// Python's `uuid` and the package `python-ulid` say of our IDs what we say: version, variant, time
+/// and order.
+#[test]
+fn independent_readers_agree_about_version_time_and_order() {
+    let python = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("python");
+    let made = std::fs::read_to_string(python.join("requirements.txt"));
+    let path = python.display();
+    let current = made.is_ok_and(|made| made == REQUIREMENTS);
+    assert!(
+        current,
+        "{path} is missing or out of date: run `make setup` (scripts/python.sh {path})"
+    );
+    let server = Server::start(&["--worker-id", "5"]);
+    let address = server.tcp.to_string();
+    for kind in [Kind::Uuid1, Kind::Ulid, Kind::Uuid7] {
+        let args = ["generate", "--server", &address, "--kind", kind.name(), "--count", "3000"];
+        let generated = run(&args);
+        generated.assert_code(0);
+        let input: String = generated
+            .stdout
+            .lines()
+            .map(|text| {
+                let id = AnyId::read(text, Some(kind), None).unwrap();
+                format!("{text} {}\n", Namespace::DEFAULT.parse(id).unwrap().unix_ms)
+            })
+            .collect();
+        let mut reader = Command::new(python.join("bin/python"));
+        reader.arg(directory("tests/integration/readers.py")).arg(kind.name());
+        let finished = feed(&mut reader, input.as_bytes());
+        finished.assert_code(0);
+        assert_eq!(finished.stdout, "3000\n", "{finished:?}");
+    }
+    server.stop().assert_rejects(&[]);
 }

@@ -99,7 +99,7 @@ fn unknown_operation_kind_and_reserved_bits_keep_the_connection() {
     for opcode in [0x00, 0x07, 0x7f] {
         expect(with(ping(7), 5, opcode), ErrorCode::UnknownOpcode);
     }
-    for kind in [0, 2, 255] {
+    for kind in [0, 6, 255] {
         expect(with(generate(7, 1), 16, kind), ErrorCode::UnknownKind);
         expect(with(frames::parse(7, 1), 16, kind), ErrorCode::UnknownKind);
     }

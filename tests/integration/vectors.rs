@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use coreflake_protocol::frame::HEADER_SIZE;
-use coreflake_protocol::{ErrorCode, Id, Layout, Response};
+use coreflake_protocol::{AnyId, ErrorCode, Kind, Namespace, ParseReply, Response};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -43,6 +43,10 @@ impl Vector {
         self.text(key).unwrap().parse().unwrap()
     }
 
+    fn kind(&self) -> Kind {
+        self.text("kind").unwrap().parse().unwrap()
+    }
+
     fn code(&self) -> ErrorCode {
         let name = self.text("error").unwrap();
         ErrorCode::ALL.into_iter().find(|code| code.name() == name).unwrap()
@@ -61,16 +65,28 @@ impl Vector {
         let name = &self.name;
         assert_eq!(reply.request_id(), self.number("request_id"), "{name}");
         match (self.text("op").unwrap(), reply.response()) {
-            ("GENERATE", Response::Generate(runs)) => {
+            ("GENERATE", Response::Generate(ids)) => {
+                let kind = self.kind();
+                let id_count = match kind.is_wide() {
+                    true => ids.wide(kind).unwrap().id_count(),
+                    false => ids.runs().unwrap().id_count(),
+                };
                 let count = self.expect["count"].as_u64().unwrap();
                 let fits = if whole { count..=count } else { 1..=count };
-                assert!(fits.contains(&runs.id_count()), "{name}: {} of {count}", runs.id_count());
+                assert!(fits.contains(&id_count), "{name}: {id_count} of {count}");
             }
             ("PARSE", Response::Parse(parts)) => {
-                let id = Id::new(self.number("id")).unwrap();
-                assert_eq!(parts, Layout::SNOWFLAKE.parse(id), "{name}");
+                let (kind, id) = (self.kind(), self.text("id").unwrap());
+                let id = match kind.is_wide() {
+                    true => AnyId::wide(kind, u128::from_str_radix(id, 16).unwrap()).unwrap(),
+                    false => AnyId::read(id, Some(kind), None).unwrap(),
+                };
+                let expected = ParseReply::from(Namespace::DEFAULT.parse(id).unwrap());
+                assert_eq!(parts, expected, "{name}");
             }
-            ("INFO", Response::Info(info)) => assert_eq!(info.layout, Layout::SNOWFLAKE, "{name}"),
+            ("INFO", Response::Info(info)) => {
+                assert_eq!(info.namespace, Namespace::DEFAULT, "{name}");
+            }
             ("HEALTH", Response::Health(_)) | ("PING", Response::Ping) => {}
             ("AUTH", Response::Auth) => {}
             (op, other) => panic!("{name}: {op} was answered with {other:?}"),
@@ -120,14 +136,18 @@ fn every_request_over_udp_gets_what_its_vector_says() {
         let sizes: Vec<_> = replies.iter().map(|reply| reply.bytes.len()).collect();
         assert!(sizes.iter().all(|size| *size <= datagram.len()), "{name}: {sizes:?}");
         let reply_size = match vector.text("op") {
-            Some("INFO") => HEADER_SIZE + 80,
-            Some("HEALTH") => HEADER_SIZE + 32,
+            Some("INFO") => HEADER_SIZE + 96,
+            Some("HEALTH") => HEADER_SIZE + 64,
+            Some("GENERATE") if vector.kind().is_wide() => HEADER_SIZE + 16,
             _ => 0,
         };
         match (vector.text("udp"), &replies[..]) {
             (Some("drop"), []) => {}
             // Not even the error that says so would fit.
             (None, []) if reply_size > datagram.len() && datagram.len() < 24 => {}
+            (None, [reply]) if reply_size > datagram.len() => {
+                reply.assert_error(ErrorCode::ReplyTooLarge, vector.request_id());
+            }
             (Some("error"), [reply]) => reply.assert_error(vector.code(), vector.request_id()),
             (None, [reply]) => vector.assert_answered(reply, false),
             (expected, replies) => panic!("{name}: {expected:?}, not {replies:?}"),

@@ -38,11 +38,13 @@ fn call_all(server: &Server, id: u64) {
     let endpoint = Endpoint::from_shared(format!("http://{}", server.grpc())).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
+        let batch = |count| GenerateBatchRequest { count, ..Default::default() };
         let mut client = IdGeneratorClient::new(endpoint.connect().await.unwrap());
-        client.generate_id(GenerateIdRequest {}).await.unwrap();
-        client.generate_batch(GenerateBatchRequest { count: 10 }).await.unwrap();
-        client.generate_batch(GenerateBatchRequest { count: 0 }).await.unwrap_err();
-        client.parse_id(ParseIdRequest { id: id.try_into().unwrap() }).await.unwrap();
+        client.generate_id(GenerateIdRequest::default()).await.unwrap();
+        client.generate_batch(batch(10)).await.unwrap();
+        client.generate_batch(batch(0)).await.unwrap_err();
+        let parse = ParseIdRequest { id: id.try_into().unwrap(), ..Default::default() };
+        client.parse_id(parse).await.unwrap();
         client.health_check(HealthCheckRequest {}).await.unwrap();
     });
 }

@@ -23,7 +23,7 @@ const REQUESTS: usize = 8;
 /// Takes IDs at full load for a while.
 #[track_caller]
 fn load(node: &Node, random: &mut Rng) -> Taken {
-    let load = Load::on(node.tcp(), node.udp(), random);
+    let load = Load::on(coreflake_protocol::Kind::Snowflake, node.tcp(), node.udp(), random);
     until("IDs", || (load.received() > 10_000).then_some(()));
     load.end()
 }
@@ -48,7 +48,8 @@ fn a_frozen_holder(kind: Kind) {
     let took = second.wait_ready(TAKEOVER);
     println!("FIGURE freeze, {}: taken over {took:.1?} behind the freeze", kind.name());
     assert_eq!((first.worker(), second.worker()), (5, 5));
-    let beside = Load::on(second.tcp(), second.udp(), &mut random);
+    let beside =
+        Load::on(coreflake_protocol::Kind::Snowflake, second.tcp(), second.udp(), &mut random);
     until("IDs of the second", || (beside.received() > 10_000).then_some(()));
 
     // The second may have been let in a second before: its first ticks lie behind those.

@@ -4,6 +4,7 @@
 
 mod batch;
 mod connect;
+mod kinds;
 mod peer;
 mod refusal;
 mod tcp;

@@ -4,9 +4,9 @@ use std::future::Future;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use coreflake_client::{Client, ErrorCode, Id, Run};
+use coreflake_client::{AnyId, Client, ErrorCode, Id, Info, Kind, Namespace, Run};
 use coreflake_protocol::frame::{self, REQUEST_SIZE_MAX, Split};
-use coreflake_protocol::{ErrorReply, Request, Response, RunsWriter};
+use coreflake_protocol::{ErrorReply, IdsWriter, Request, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -19,7 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
     Generate(u32),
-    Parse(Id),
+    Parse(AnyId),
+    /// Any kind but snowflakes.
+    GenerateOf(Kind, u32),
     Health,
     Info,
     Ping,
@@ -130,8 +132,9 @@ pub(crate) fn cut(bytes: &[u8]) -> Option<((u64, Asked), usize)> {
         return None;
     };
     let asked = match Request::decode(&frame).unwrap() {
-        Request::Generate { count, .. } => Asked::Generate(count.get()),
-        Request::Parse { id, .. } => Asked::Parse(id),
+        Request::Generate { kind: Kind::Snowflake, count } => Asked::Generate(count.get()),
+        Request::Generate { kind, count } => Asked::GenerateOf(kind, count.get()),
+        Request::Parse { id } => Asked::Parse(id),
         Request::Health => Asked::Health,
         Request::Info => Asked::Info,
         Request::Ping => Asked::Ping,
@@ -148,10 +151,19 @@ pub(crate) fn encoded(request_id: u64, response: Response<'_>) -> Vec<u8> {
 
 pub(crate) fn generated(request_id: u64, runs: &[(u64, u32)]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let mut writer = RunsWriter::begin(&mut bytes, request_id);
+    let mut writer = IdsWriter::begin(&mut bytes, request_id);
     for (first, count) in runs {
         writer.push(&mut bytes, run(*first, *count));
     }
+    writer.finish(&mut bytes);
+    bytes
+}
+
+/// The same with IDs of 128 bits.
+pub(crate) fn generated_wide(request_id: u64, ids: &[u128]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut writer = IdsWriter::begin(&mut bytes, request_id);
+    ids.iter().for_each(|id| writer.push_wide(&mut bytes, *id));
     writer.finish(&mut bytes);
     bytes
 }
@@ -180,4 +192,24 @@ pub(crate) fn start_next(client: &Client) -> JoinHandle<Result<Id, coreflake_cli
 
 pub(crate) async fn within<F: Future>(future: F) -> F::Output {
     timeout(PATIENCE, future).await.expect("nothing happened for too long")
+}
+
+/// What a server says of itself.
+pub(crate) fn info() -> Info {
+    Info {
+        namespace: Namespace::DEFAULT,
+        datacenter_id: 1,
+        worker_ids: [2].into_iter().collect(),
+        count_max: 4096,
+        request_size_max: 1024,
+        datagram_size_max: 1200,
+        shards: 2,
+        lane: 1,
+        home_size: 512,
+        pool_size: 3072,
+        window_left_ms: 5,
+        lane_ids: 6,
+        lane_waits: 7,
+        lane_pool_claims: 8,
+    }
 }

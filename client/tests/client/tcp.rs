@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use coreflake_client::{Client, Health, Info, Layout, Parts, ServingState};
+use coreflake_client::{Client, Health, ParseReply, ServingState, Ulid};
 use coreflake_protocol::Response;
 use coreflake_protocol::{ClockState, StoreState};
 
-use crate::peer::{Asked, Peer, encoded, generated, id, start, start_next, within};
+use crate::peer::{Asked, Peer, encoded, generated, id, info, start, start_next, within};
 
 #[tokio::test]
 async fn concurrent_calls_travel_together() {
@@ -48,7 +48,8 @@ async fn replies_may_come_byte_by_byte() {
 
 #[tokio::test]
 async fn every_operation_is_asked_and_answered() {
-    let parts = Parts { unix_ms: 7, datacenter_id: 1, worker_id: 2, sequence: 3 };
+    let parts = ParseReply { unix_ms: 7, slot: Some((1, 2)), sequence: 3 };
+    let nowhere = ParseReply { unix_ms: 7, slot: None, sequence: 3 };
     let health = Health {
         state: ServingState::Serving,
         datacenter_id: 1,
@@ -63,28 +64,14 @@ async fn every_operation_is_asked_and_answered() {
         clock_steps: 7,
         clock_regressions: 8,
     };
-    let info = Info {
-        layout: Layout::SNOWFLAKE,
-        datacenter_id: 1,
-        worker_ids: [2].into_iter().collect(),
-        count_max: 4096,
-        request_size_max: 1024,
-        datagram_size_max: 1200,
-        shards: 2,
-        lane: 1,
-        home_size: 512,
-        pool_size: 3072,
-        window_left_ms: 5,
-        lane_ids: 6,
-        lane_waits: 7,
-        lane_pool_claims: 8,
-    };
+    let info = info();
     let peer = Peer::bind().await;
     let client = peer.client();
     let server = start(async move {
         let mut connection = peer.accept().await;
         for (expected, response) in [
-            (Asked::Parse(id(9)), Response::Parse(parts)),
+            (Asked::Parse(id(9).into()), Response::Parse(parts)),
+            (Asked::Parse(Ulid::from_u128(5).into()), Response::Parse(nowhere)),
             (Asked::Health, Response::Health(health)),
             (Asked::Info, Response::Info(info)),
             (Asked::Ping, Response::Ping),
@@ -94,7 +81,11 @@ async fn every_operation_is_asked_and_answered() {
             connection.reply(request_id, response).await;
         }
     });
-    assert_eq!(client.parse(id(9)).await.unwrap(), parts);
+    let parsed = client.parse(id(9)).await.unwrap();
+    assert_eq!((parsed.datacenter_id(), parsed.worker_id()), (Some(1), Some(2)));
+    assert_eq!(parsed, parts);
+    let parsed = client.parse(Ulid::from_u128(5)).await.unwrap();
+    assert_eq!((parsed.datacenter_id(), parsed), (None, nowhere));
     assert_eq!(client.health().await.unwrap(), health);
     assert_eq!(client.info().await.unwrap(), info);
     assert!(client.ping().await.is_ok());

@@ -9,13 +9,14 @@ use std::task::{Context, Poll, ready};
 
 use coreflake_grpc::id_generator_client::IdGeneratorClient;
 use coreflake_grpc::{GenerateBatchRequest, GenerateIdRequest, HealthCheckRequest};
-use coreflake_protocol::{Id, Layout};
+use coreflake_protocol::{AnyId, Id, Kind};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Request, Status};
 
 use super::channel::Channel;
 use crate::clock::Clock;
 use crate::ledger::{Expectation, Flight, Identity, Order, worker_ids_of};
+use crate::rest::namespace;
 use crate::stats::Failure;
 use crate::stream::invalid;
 use crate::target::LinkSettings;
@@ -28,7 +29,7 @@ const TEXT_SIZE_MAX: usize = 160;
 pub(crate) struct Line {
     channel: Channel,
     client: IdGeneratorClient<Channel>,
-    settings: LinkSettings,
+    pub(crate) settings: LinkSettings,
     authorization: Option<MetadataValue<Ascii>>,
     pub(crate) expected: Expectation,
     /// The highest ID received. Calls have no order among each other, but one that was made when
@@ -45,7 +46,7 @@ pub(crate) struct Call {
     /// [`Line::highest`] when the call was made.
     order: Order,
     clock: Clock,
-    reply: Pin<Box<dyn Future<Output = Result<Vec<i64>, Status>> + Send>>,
+    reply: Pin<Box<dyn Future<Output = Result<Ids, Status>> + Send>>,
 }
 
 /// What became of a call.
@@ -56,7 +57,14 @@ pub(crate) struct Reply {
     pub(crate) flight: Flight,
     pub(crate) order: Order,
     pub(crate) received_ns: u64,
-    pub(crate) ids: Result<Vec<i64>, Status>,
+    pub(crate) ids: Result<Ids, Status>,
+}
+
+/// The IDs of a reply: numbers, or texts for kinds of 128 bits.
+#[derive(Debug)]
+pub(crate) struct Ids {
+    numbers: Vec<i64>,
+    texts: Vec<String>,
 }
 
 impl Line {
@@ -101,18 +109,25 @@ impl Line {
         self.in_flight += 1;
         let mut client = self.client.clone();
         let authorization = self.authorization.as_ref();
+        // What every server understands, as long as nothing else is asked for.
+        let kind = match self.settings.kind {
+            Kind::Snowflake => 0,
+            kind => kind.wire().into(),
+        };
         let reply: Pin<Box<dyn Future<Output = _> + Send>> = if self.settings.is_single() {
-            let request = authorized(GenerateIdRequest {}, authorization);
+            let request = GenerateIdRequest { kind, ..Default::default() };
+            let request = authorized(request, authorization);
             Box::pin(async move {
-                let response = client.generate_id(request).await?;
-                Ok(vec![response.into_inner().id])
+                let response = client.generate_id(request).await?.into_inner();
+                Ok(Ids { numbers: vec![response.id], texts: vec![response.text] })
             })
         } else {
             let count = self.settings.count.get().cast_signed();
-            let request = authorized(GenerateBatchRequest { count }, authorization);
+            let request = GenerateBatchRequest { count, kind, ..Default::default() };
+            let request = authorized(request, authorization);
             Box::pin(async move {
-                let response = client.generate_batch(request).await?;
-                Ok(response.into_inner().ids)
+                let response = client.generate_batch(request).await?.into_inner();
+                Ok(Ids { numbers: response.ids, texts: response.texts })
             })
         };
         Call { index, flight, order: self.highest, clock, reply }
@@ -146,8 +161,8 @@ async fn identity(
     let datacenter_id = id(health.datacenter_id)?;
     let worker_ids = health.worker_ids.into_iter().map(id).collect::<io::Result<Vec<_>>>()?;
     let worker_ids = worker_ids_of(u16::try_from(health.worker_id).into_iter(), worker_ids);
-    // The bits are the same whatever the epoch is, and nothing here depends on that.
-    Ok(Identity { layout: Layout::SNOWFLAKE, datacenter_id, worker_ids })
+    let namespace = namespace(&health.layout).ok_or_else(|| invalid("no layout"))?;
+    Ok(Identity { namespace, datacenter_id, worker_ids })
 }
 
 fn authorized<T>(message: T, authorization: Option<&MetadataValue<Ascii>>) -> Request<T> {
@@ -158,11 +173,18 @@ fn authorized<T>(message: T, authorization: Option<&MetadataValue<Ascii>>) -> Re
     request
 }
 
-/// Reads the numbers of a reply into `ids`; false if one is no ID.
-pub(crate) fn read_ids(numbers: &[i64], ids: &mut Vec<Id>) -> bool {
+/// Reads the IDs of a reply into `ids`; false if one is no ID of the kind.
+pub(crate) fn read_ids(kind: Kind, found: &Ids, ids: &mut Vec<AnyId>) -> bool {
     ids.clear();
-    ids.extend(numbers.iter().filter_map(|number| Id::new(u64::try_from(*number).ok()?)));
-    ids.len() == numbers.len()
+    if kind.is_wide() {
+        let texts = found.texts.iter();
+        ids.extend(texts.filter_map(|text| AnyId::read(text, Some(kind), None).ok()));
+        return ids.len() == found.texts.len();
+    }
+    let numbers = found.numbers.iter();
+    let ids_of = numbers.filter_map(|number| Id::new(u64::try_from(*number).ok()?));
+    ids.extend(ids_of.filter_map(|id| AnyId::narrow(kind, id)));
+    ids.len() == found.numbers.len()
 }
 
 /// What a status counts as: the message of a refusal begins with the name of its code.
@@ -213,8 +235,14 @@ mod tests {
     #[test]
     fn negative_numbers_are_no_ids() {
         let mut ids = Vec::new();
-        assert!(read_ids(&[0, 5, i64::MAX], &mut ids));
-        assert_eq!(ids.iter().map(|id| id.get()).collect::<Vec<_>>(), [0, 5, i64::MAX as u64]);
-        assert!(!read_ids(&[5, -1], &mut ids));
+        let found = |numbers: &[i64]| Ids { numbers: numbers.to_vec(), texts: Vec::new() };
+        assert!(read_ids(Kind::Snowflake, &found(&[0, 5, i64::MAX]), &mut ids));
+        let bits: Vec<_> = ids.iter().map(|id| id.bits()).collect();
+        assert_eq!(bits, [0, 5, i64::MAX as u128]);
+        assert!(!read_ids(Kind::Snowflake, &found(&[5, -1]), &mut ids));
+        let texts = vec!["01ARZ3NDEKTSV4RRFFQ69G5FAV".to_owned()];
+        let found = Ids { numbers: vec![0], texts };
+        assert!(read_ids(Kind::Ulid, &found, &mut ids) && ids.len() == 1);
+        assert!(!read_ids(Kind::Uuid7, &found, &mut ids));
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io;
 
-use coreflake_protocol::{Id, Layout};
+use coreflake_protocol::{AnyId, Kind, Layout, Namespace, Widths};
 use httparse::{EMPTY_HEADER, Status};
 use serde::Deserialize;
 
@@ -31,7 +31,8 @@ pub(crate) struct Reply<'a> {
 /// The body of `GET /api/v1/id`.
 #[derive(Deserialize)]
 struct One<'a> {
-    id: u64,
+    #[serde(borrow)]
+    id: Bare<'a>,
     #[serde(borrow)]
     id_str: Cow<'a, str>,
 }
@@ -39,9 +40,18 @@ struct One<'a> {
 /// The body of `GET /api/v1/ids`.
 #[derive(Deserialize)]
 struct Many<'a> {
-    ids: Vec<u64>,
+    #[serde(borrow)]
+    ids: Vec<Bare<'a>>,
     #[serde(borrow)]
     ids_str: Vec<Cow<'a, str>>,
+}
+
+/// An ID in JSON: a number if it has 64 bits, else a text.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Bare<'a> {
+    Number(u64),
+    Text(#[serde(borrow)] Cow<'a, str>),
 }
 
 /// The body of any other status.
@@ -62,6 +72,9 @@ struct Health {
     #[serde(default)]
     worker_ids: Vec<u16>,
     datacenter_id: u16,
+    /// The bit widths of its layout, where the server names them.
+    #[serde(default)]
+    layout: String,
 }
 
 impl<'a> Reply<'a> {
@@ -81,21 +94,26 @@ impl<'a> Reply<'a> {
     }
 
     /// Appends the IDs of the reply, one if `is_single`. An error is what to count it as.
-    pub(crate) fn ids(&self, is_single: bool, ids: &mut Vec<Id>) -> Result<(), Failure> {
+    pub(crate) fn ids(
+        &self,
+        kind: Kind,
+        is_single: bool,
+        ids: &mut Vec<AnyId>,
+    ) -> Result<(), Failure> {
         if self.status != 200 {
             let code = self.refusal().and_then(|refusal| Failure::refused(&refusal.code));
             return Err(code.unwrap_or(Failure::Http(self.status)));
         }
         let are_read = if is_single {
             serde_json::from_slice(self.body).ok().and_then(|One { id, id_str }| {
-                ids.push(id_of(id, &id_str)?);
+                ids.push(id_of(kind, &id, &id_str)?);
                 Some(())
             })
         } else {
             serde_json::from_slice(self.body).ok().and_then(|many: Many<'_>| {
                 let texts = (many.ids.len() == many.ids_str.len()).then_some(&many.ids_str)?;
                 many.ids.iter().zip(texts).try_for_each(|(id, text)| {
-                    ids.push(id_of(*id, text)?);
+                    ids.push(id_of(kind, id, text)?);
                     Some(())
                 })
             })
@@ -107,10 +125,10 @@ impl<'a> Reply<'a> {
     /// is a target all the same.
     pub(crate) fn identity(&self) -> io::Result<Identity> {
         if let Ok(health) = serde_json::from_slice(self.body) {
-            let Health { worker_id, worker_ids, datacenter_id } = health;
+            let Health { worker_id, worker_ids, datacenter_id, layout } = health;
             let worker_ids = worker_ids_of(worker_id.into_iter(), worker_ids);
-            // The bits are the same whatever the epoch is, and nothing here depends on that.
-            return Ok(Identity { layout: Layout::SNOWFLAKE, datacenter_id, worker_ids });
+            let namespace = namespace(&layout).ok_or_else(|| invalid("no layout in the health"))?;
+            return Ok(Identity { namespace, datacenter_id, worker_ids });
         }
         let status = self.status;
         Err(match self.refusal() {
@@ -145,15 +163,35 @@ fn body_size(headers: &[httparse::Header<'_>]) -> io::Result<usize> {
         .ok_or_else(|| invalid("its content-length is no length, or too long"))
 }
 
-/// The ID, if the text beside it is the same number, written the one way there is.
-fn id_of(number: u64, text: &str) -> Option<Id> {
-    let digits = number.checked_ilog10().map_or(1, |log| log as usize + 1);
-    let is_same = text.len() == digits && text.parse() == Ok(number);
-    Id::new(number).filter(|_| is_same)
+/// The namespace of a layout as a server names it, the usual one if it names none. Epoch and tick
+/// may be others: slots stand where they stand.
+pub(crate) fn namespace(layout: &str) -> Option<Namespace> {
+    if layout.is_empty() {
+        return Some(Namespace::DEFAULT);
+    }
+    let widths = layout.parse::<Widths>().ok()?;
+    let usual = Layout::SNOWFLAKE;
+    let layout = Layout::new(widths, usual.scale().tick_ms(), usual.epoch_ms()).ok()?;
+    Namespace::new(layout, None, None).ok()
+}
+
+/// The ID, if the text beside it is the same one, written the one way there is.
+fn id_of(kind: Kind, bare: &Bare<'_>, text: &str) -> Option<AnyId> {
+    let id = AnyId::read(text, Some(kind), None).ok()?;
+    let is_same = match bare {
+        Bare::Number(number) => {
+            let digits = number.checked_ilog10().map_or(1, |log| log as usize + 1);
+            id.id().is_some_and(|id| id.get() == *number) && text.len() == digits
+        }
+        Bare::Text(bare) => kind.is_wide() && bare == text,
+    };
+    is_same.then_some(id)
 }
 
 #[cfg(test)]
 mod tests {
+    use coreflake_protocol::Id;
+
     use super::*;
 
     fn reply(status: u16, body: &str) -> Reply<'_> {
@@ -162,8 +200,8 @@ mod tests {
 
     fn ids(status: u16, body: &str, is_single: bool) -> Result<Vec<u64>, Failure> {
         let mut ids = Vec::new();
-        reply(status, body).ids(is_single, &mut ids)?;
-        Ok(ids.into_iter().map(Id::get).collect())
+        reply(status, body).ids(Kind::Snowflake, is_single, &mut ids)?;
+        Ok(ids.into_iter().filter_map(AnyId::id).map(Id::get).collect())
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl IdGenerator for Peer {
         request: Request<GenerateIdRequest>,
     ) -> Result<Response<GenerateIdResponse>, Status> {
         self.check(&request)?;
-        Ok(Response::new(GenerateIdResponse { id: self.ids(1)?[0] }))
+        Ok(Response::new(GenerateIdResponse { id: self.ids(1)?[0], ..Default::default() }))
     }
 
     async fn generate_batch(
@@ -95,7 +95,7 @@ impl IdGenerator for Peer {
     ) -> Result<Response<GenerateBatchResponse>, Status> {
         self.check(&request)?;
         let count = request.into_inner().count.cast_unsigned();
-        Ok(Response::new(GenerateBatchResponse { ids: self.ids(count)? }))
+        Ok(Response::new(GenerateBatchResponse { ids: self.ids(count)?, ..Default::default() }))
     }
 
     async fn parse_id(

@@ -5,6 +5,7 @@
 mod grpc;
 mod grpc_peer;
 mod interrupt;
+mod kinds;
 mod peer;
 mod rest;
 mod rest_peer;

@@ -46,6 +46,11 @@ pub(crate) struct HealthBody {
     shards: u16,
     /// The epoch of the IDs, in milliseconds since the Unix epoch.
     epoch_ms: u64,
+    /// Bits of timestamp, datacenter, worker and sequence.
+    #[schema(example = "41+5+5+12")]
+    layout: String,
+    /// Milliseconds of one timestamp.
+    tick_ms: u8,
     /// The version of the server.
     version: &'static str,
 }
@@ -74,8 +79,10 @@ pub(super) fn health(desk: &Desk) -> Result<Response, ApiError> {
         clock_offset_us: health.clock_offset_us,
         clock_steps: health.clock_steps,
         store_state: health.store.name(),
-        shards: desk.identity.plan.shards(),
-        epoch_ms: desk.identity.layout.epoch_ms(),
+        shards: desk.identity.plans.shards(),
+        epoch_ms: desk.identity.namespace.layout().epoch_ms(),
+        layout: desk.identity.namespace.layout().widths().to_string(),
+        tick_ms: desk.identity.namespace.layout().scale().tick_ms(),
         version: env!("CARGO_PKG_VERSION"),
     };
     answer(health.state, &body)

@@ -1,11 +1,13 @@
 //! The REST API.
 
 pub(super) mod error;
+pub(super) mod form;
 pub(super) mod health;
 pub(super) mod ids;
 pub(super) mod metrics;
 mod params;
 pub(super) mod parse;
+pub(super) mod range;
 
 use std::sync::Arc;
 
@@ -28,6 +30,7 @@ enum Route {
     Id,
     Ids,
     Parse,
+    Range,
     Health,
     Ready,
     Live,
@@ -36,10 +39,11 @@ enum Route {
 }
 
 impl Route {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Id,
         Self::Ids,
         Self::Parse,
+        Self::Range,
         Self::Health,
         Self::Ready,
         Self::Live,
@@ -52,6 +56,7 @@ impl Route {
             Self::Id => "/api/v1/id",
             Self::Ids => "/api/v1/ids",
             Self::Parse => "/api/v1/parse",
+            Self::Range => "/api/v1/range",
             Self::Health => "/api/v1/health",
             Self::Ready => "/api/v1/ready",
             Self::Live => "/api/v1/live",
@@ -106,6 +111,7 @@ async fn answer(route: Route, desk: &Desk, request: Request) -> Result<Response,
         Route::Id => ids::one(desk, request).await,
         Route::Ids => ids::many(desk, request).await,
         Route::Parse => parse::parse(desk, &request),
+        Route::Range => range::range(desk, &request),
         Route::Health => health::health(desk),
         Route::Ready => health::ready(desk),
         Route::Live => health::live(),

@@ -3,70 +3,80 @@
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;
-use coreflake_protocol::Id;
+use coreflake_protocol::{AnyId, Encoding, Slot};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::gateway::desk::{self, Desk};
+use crate::details::Details;
+use crate::gateway::desk::Desk;
 use crate::gateway::rest::error::ApiError;
+use crate::gateway::rest::form::Form;
 use crate::gateway::rest::params::{Query, shown};
 use crate::timestamp;
 
-/// The parts of an ID, by the layout and epoch of this server.
+/// The parts of an ID, by the settings of this server.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PartsBody {
-    /// When the ID was issued: RFC 3339, UTC, with milliseconds.
+    /// When the ID was issued: RFC 3339, UTC, with milliseconds; null beyond the year 9999.
     #[schema(example = "2030-04-30T18:12:02.167Z")]
-    timestamp: String,
+    timestamp: Option<String>,
     /// The same in milliseconds since the Unix epoch.
     timestamp_ms: u64,
-    /// The datacenter.
-    datacenter_id: u16,
-    /// The worker.
-    worker_id: u16,
-    /// The number within the millisecond.
+    /// The datacenter; null when the ID names no slot of this server's namespace.
+    datacenter_id: Option<u16>,
+    /// The worker; null as well then.
+    worker_id: Option<u16>,
+    /// The number within the timestamp: the sequence of a 64-bit ID, the counter of others.
     sequence: u32,
+    /// The kind of ID.
+    #[schema(example = "snowflake")]
+    kind: &'static str,
+    /// What only some kinds have.
+    #[serde(flatten)]
+    details: Details,
 }
 
 /// Takes an ID apart.
 pub(super) fn parse(desk: &Desk, request: &Request) -> Result<Response, ApiError> {
-    let query = Query::read(request.uri().query(), &["id", "kind"])?;
-    if let Some(name) = query.get("kind") {
-        desk::kind(name).map_err(ApiError::kind)?;
-    }
-    let parts = desk.generator.parse(id(query.get("id"))?);
+    let query = Query::read(request.uri().query(), &["id", "kind", "encoding"])?;
+    let form = Form::read(&query, None, None)?;
+    let id = id(query.get("id"), form)?;
+    let parsed = desk.identity.namespace.parse(id);
+    let parsed = parsed.map_err(|error| ApiError::id(format!("id `{id}`: {error}")))?;
     let body = PartsBody {
-        timestamp: timestamp::rfc3339(parts.unix_ms),
-        timestamp_ms: parts.unix_ms,
-        datacenter_id: parts.datacenter_id,
-        worker_id: parts.worker_id,
-        sequence: parts.sequence,
+        timestamp: timestamp::rfc3339_of(parsed.unix_ms),
+        timestamp_ms: parsed.unix_ms,
+        datacenter_id: parsed.slot.map(Slot::datacenter_id),
+        worker_id: parsed.slot.map(Slot::worker_id),
+        sequence: parsed.sequence,
+        kind: id.kind().name(),
+        details: Details::of(&desk.identity.namespace, id),
     };
     super::json(StatusCode::OK, &body)
 }
 
-fn id(text: Option<&str>) -> Result<Id, ApiError> {
-    let expected = format!("a decimal number up to {} is expected", Id::MAX);
-    let text = text.ok_or_else(|| ApiError::id(format!("id is missing: {expected}")))?;
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    digits
-        .then(|| text.parse().ok())
-        .flatten()
-        .and_then(Id::new)
-        .ok_or_else(|| ApiError::id(format!("id `{}`: {expected}", shown(text))))
+fn id(text: Option<&str>, form: Form) -> Result<AnyId, ApiError> {
+    let missing = || ApiError::id(format!("id is missing: {}", Encoding::Decimal.rule()));
+    let text = text.ok_or_else(missing)?;
+    AnyId::read(text, form.kind, form.encoding)
+        .map_err(|error| ApiError::id(format!("id `{}`: {error}", shown(text))))
 }
 
 #[cfg(test)]
 mod tests {
+    use coreflake_protocol::Id;
+
     use super::*;
 
     #[test]
     fn what_is_no_id_is_named() {
-        assert_eq!(id(Some("0")).unwrap().get(), 0);
-        assert_eq!(id(Some("9223372036854775807")).unwrap(), Id::MAX);
+        let form = Form { kind: None, encoding: None };
+        let number = |text| id(Some(text), form).unwrap().id();
+        assert_eq!(number("0"), Id::new(0));
+        assert_eq!(number("9223372036854775807"), Some(Id::MAX));
         for text in ["", "9223372036854775808", "-1", "+1", " 1", "abc", "１", "01ARZ3NDEKTSV4"] {
-            assert!(id(Some(text)).is_err(), "{text}");
+            assert!(id(Some(text), form).is_err(), "{text}");
         }
-        assert!(id(None).is_err());
+        assert!(id(None, form).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! What the records of a datacenter belong to: made once, before the first of them is used.
 
-use coreflake_protocol::Layout;
+use coreflake_protocol::{Namespace, Widths};
 use serde::{Deserialize, Serialize};
 
 use crate::timestamp;
@@ -25,14 +25,14 @@ pub(crate) struct Genesis {
 }
 
 impl Genesis {
-    pub(crate) fn new(layout: &Layout, datacenter_id: u16, id: u128, now_ms: u64) -> Self {
+    pub(crate) fn new(ids: &Namespace, datacenter_id: u16, id: u128, now_ms: u64) -> Self {
         Self {
             version: VERSION,
             id: format!("{id:032x}"),
-            fingerprint: format!("{:016x}", layout.fingerprint()),
+            fingerprint: format!("{:016x}", ids.fingerprint()),
             datacenter_id,
-            epoch_ms: layout.epoch_ms(),
-            layout: widths(layout),
+            epoch_ms: ids.layout().epoch_ms(),
+            layout: widths(ids),
             created: timestamp::rfc3339(now_ms),
         }
     }
@@ -46,7 +46,7 @@ impl Genesis {
     /// # Errors
     ///
     /// In words that go on from its name.
-    pub(crate) fn read(bytes: &[u8], layout: &Layout, datacenter_id: u16) -> Result<Self, String> {
+    pub(crate) fn read(bytes: &[u8], ids: &Namespace, datacenter_id: u16) -> Result<Self, String> {
         let genesis: Self =
             serde_json::from_slice(bytes).map_err(|error| format!("cannot be read: {error}"))?;
         if genesis.version != VERSION {
@@ -57,54 +57,53 @@ impl Genesis {
             let found = genesis.datacenter_id;
             return Err(format!("is of datacenter {found}, this server's is {datacenter_id}"));
         }
-        let fingerprint = format!("{:016x}", layout.fingerprint());
+        let fingerprint = format!("{:016x}", ids.fingerprint());
         if genesis.fingerprint != fingerprint {
             return Err(format!(
                 "is of namespace {} (epoch {}, layout {:?}), this server's is {fingerprint} (epoch \
-                 {}, layout {:?}): epoch and layout never change; set them as they were, or use \
+                 {}, layout {:?}): epoch, layout, ticks and shards never change; set them as they were, or use \
                  another --store-prefix",
                 genesis.fingerprint,
                 genesis.epoch_ms,
                 genesis.layout,
-                layout.epoch_ms(),
-                widths(layout)
+                ids.layout().epoch_ms(),
+                widths(ids)
             ));
         }
         Ok(genesis)
     }
 }
 
-fn widths(layout: &Layout) -> [u8; 4] {
-    [
-        layout.timestamp_bits(),
-        layout.datacenter_bits(),
-        layout.worker_bits(),
-        layout.sequence_bits(),
-    ]
+fn widths(ids: &Namespace) -> [u8; 4] {
+    let Widths { timestamp, datacenter, worker, sequence } = ids.layout().widths();
+    [timestamp, datacenter, worker, sequence]
 }
 
 #[cfg(test)]
 mod tests {
+    use coreflake_protocol::Layout;
+
     use super::*;
 
     const NOW_MS: u64 = 1_800_000_000_000;
 
     #[test]
     fn it_comes_back_and_knows_its_namespace() {
-        let layout = Layout::SNOWFLAKE;
-        let genesis = Genesis::new(&layout, 3, 7, NOW_MS);
+        let ids = Namespace::DEFAULT;
+        let genesis = Genesis::new(&ids, 3, 7, NOW_MS);
         let bytes = genesis.encode();
-        assert_eq!(Genesis::read(&bytes, &layout, 3), Ok(genesis));
-        assert!(Genesis::read(&bytes, &layout, 4).unwrap_err().contains("of datacenter 3"));
-        let other = Layout::new(41, 5, 5, 12, 1_600_000_000_000).unwrap();
+        assert_eq!(Genesis::read(&bytes, &ids, 3), Ok(genesis));
+        assert!(Genesis::read(&bytes, &ids, 4).unwrap_err().contains("of datacenter 3"));
+        let layout = Layout::new(Widths::SNOWFLAKE, 1, 1_600_000_000_000).unwrap();
+        let other = Namespace::new(layout, None, None).unwrap();
         let message = Genesis::read(&bytes, &other, 3).unwrap_err();
         assert!(message.contains("epoch 1609459200000") && message.contains("epoch 1600000000000"));
     }
 
     #[test]
     fn what_is_no_genesis_is_not_read() {
-        let layout = Layout::SNOWFLAKE;
-        let text = String::from_utf8(Genesis::new(&layout, 0, 7, NOW_MS).encode()).unwrap();
+        let ids = Namespace::DEFAULT;
+        let text = String::from_utf8(Genesis::new(&ids, 0, 7, NOW_MS).encode()).unwrap();
         let wrong = [
             String::new(),
             "garbage".to_owned(),
@@ -113,7 +112,7 @@ mod tests {
             text.replace("\"layout\":[41,", "\"layout\":["),
         ];
         for text in wrong {
-            assert!(Genesis::read(text.as_bytes(), &layout, 0).is_err(), "{text}");
+            assert!(Genesis::read(text.as_bytes(), &ids, 0).is_err(), "{text}");
         }
     }
 }

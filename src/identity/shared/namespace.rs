@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use coreflake_engine::record::{Host, Record, RecordError};
-use coreflake_protocol::Layout;
+use coreflake_protocol::Namespace as Ids;
 
 use crate::identity::file::SlotKey;
 use crate::identity::shared::genesis::Genesis;
@@ -15,7 +15,7 @@ use crate::identity::{StoreError, host};
 pub(crate) struct Namespace {
     store: &'static str,
     keys: Keys,
-    layout: Layout,
+    ids: Ids,
     datacenter_id: u16,
     workers: u16,
 }
@@ -30,10 +30,10 @@ pub(crate) struct Shown {
 }
 
 impl Namespace {
-    pub(crate) fn new(config: &StoreConfig, layout: Layout, datacenter_id: u16) -> Self {
+    pub(crate) fn new(config: &StoreConfig, ids: Ids, datacenter_id: u16) -> Self {
         let StoreConfig { kind, settings, .. } = config;
         let (keys, workers) = (settings.keys.clone(), settings.workers);
-        Self { store: kind.name(), keys, layout, datacenter_id, workers }
+        Self { store: kind.name(), keys, ids, datacenter_id, workers }
     }
 
     /// The name of the store.
@@ -41,8 +41,9 @@ impl Namespace {
         self.store
     }
 
-    pub(crate) const fn layout(&self) -> &Layout {
-        &self.layout
+    /// Layout and epochs of its IDs.
+    pub(crate) const fn ids(&self) -> &Ids {
+        &self.ids
     }
 
     pub(crate) const fn datacenter_id(&self) -> u16 {
@@ -51,14 +52,14 @@ impl Namespace {
 
     /// The worker part of a slot.
     pub(crate) const fn worker_id(&self, slot: u16) -> u16 {
-        self.layout.slot_parts(slot).1
+        self.ids.layout().slot_parts(slot).1
     }
 
     /// All slots of the datacenter, ascending.
     pub(crate) fn slots(&self) -> impl Iterator<Item = SlotKey> + '_ {
         (0..self.workers).filter_map(|worker_id| {
-            let slot = self.layout.slot(self.datacenter_id.into(), worker_id.into()).ok()?;
-            Some(SlotKey::new(&self.layout, slot))
+            let slot = self.ids.layout().slot(self.datacenter_id.into(), worker_id.into()).ok()?;
+            Some(SlotKey::new(&self.ids, slot))
         })
     }
 
@@ -90,7 +91,7 @@ impl Namespace {
                  value again without one, with the tool of the store"
             )));
         }
-        Genesis::read(&stored.bytes, &self.layout, datacenter)
+        Genesis::read(&stored.bytes, &self.ids, datacenter)
             .map_err(|problem| StoreError(format!("{store}: {key} {problem}")))
     }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coreflake_engine::record::{Record, RecordError};
-use coreflake_protocol::Layout;
+use coreflake_protocol::Namespace as Ids;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::identity::file::SlotKey;
@@ -35,14 +35,14 @@ impl Repair {
     /// When the settings cannot work.
     pub(crate) fn new(
         config: &StoreConfig,
-        layout: Layout,
+        ids: Ids,
         datacenter_id: u16,
     ) -> Result<Self, StoreError> {
         let runtime = Builder::new_current_thread().enable_all().build();
         Ok(Self {
             runtime: runtime.map_err(|error| StoreError(error.to_string()))?,
             backend: Backend::new(config.kind, Arc::new(config.settings.clone()))?,
-            namespace: Namespace::new(config, layout, datacenter_id),
+            namespace: Namespace::new(config, ids, datacenter_id),
             timeout: config.settings.timeout,
             away: Cell::new(false),
         })
@@ -79,7 +79,7 @@ impl Repair {
     pub(crate) fn init(&self, now_ms: u64, bound_ms: u64) -> Result<usize, StoreError> {
         let survey = self.survey()?;
         let datacenter_id = self.namespace.datacenter_id();
-        let layout = self.namespace.layout();
+        let ids = self.namespace.ids();
         let holder = holder()?;
         let mut records = self.namespace.first_records(now_ms, bound_ms, holder);
         records.retain(|worker_id, _| !survey.records.contains_key(worker_id));
@@ -97,7 +97,7 @@ impl Repair {
             };
             return Err(StoreError(text));
         }
-        let genesis = Genesis::new(layout, datacenter_id, holder, now_ms).encode();
+        let genesis = Genesis::new(ids, datacenter_id, holder, now_ms).encode();
         match self.ask(self.backend.create(Some(&genesis), &records))? {
             Written::Done { .. } => Ok(records.len()),
             Written::Conflict => Err(changed()),

@@ -10,7 +10,7 @@ use std::time::Instant;
 use coreflake_engine::Swap;
 use coreflake_engine::keeper::Outcome;
 use coreflake_engine::record::Record;
-use coreflake_protocol::Layout;
+use coreflake_protocol::Namespace as Ids;
 use futures_util::future::join_all;
 use tokio::runtime::{Builder, Runtime};
 use tracing::{error, info, warn};
@@ -56,13 +56,13 @@ impl SharedStore {
     /// When the settings cannot work, or the state directory holds nonsense.
     pub(crate) fn new(
         config: &StoreConfig,
-        layout: Layout,
+        ids: Ids,
         pool: Vec<SlotKey>,
         directory: &Path,
         holder: u128,
     ) -> Result<Self, StoreError> {
         let settings = Arc::new(config.settings.clone());
-        let datacenter_id = layout.slot_parts(pool.first().map_or(0, |key| key.slot)).0;
+        let datacenter_id = ids.layout().slot_parts(pool.first().map_or(0, |key| key.slot)).0;
         let backend = Arc::new(Backend::new(config.kind, Arc::clone(&settings))?);
         // Its one thread keeps the session alive while the keeper waits for something else.
         let runtime = Builder::new_multi_thread()
@@ -77,7 +77,7 @@ impl SharedStore {
         Ok(Self {
             runtime,
             backend,
-            namespace: Namespace::new(config, layout, datacenter_id),
+            namespace: Namespace::new(config, ids, datacenter_id),
             pool,
             marker: format!("{} {holder:032x}", host::name()),
             auto_init: config.auto_init,
@@ -245,12 +245,8 @@ impl SharedStore {
     fn init(&mut self) -> Result<Option<Survey>, StoreError> {
         let now_ms = WallTime::now().unix_ms();
         let random = || host::new_holder().map_err(|error| StoreError(error.to_string()));
-        let genesis = Genesis::new(
-            self.namespace.layout(),
-            self.namespace.datacenter_id(),
-            random()?,
-            now_ms,
-        );
+        let genesis =
+            Genesis::new(self.namespace.ids(), self.namespace.datacenter_id(), random()?, now_ms);
         let records = self.namespace.first_records(now_ms, now_ms, random()?);
         let result = self.wait(self.backend.create(Some(&genesis.encode()), &records));
         match self.noted(result)? {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use coreflake_engine::record::Host;
-use coreflake_protocol::Layout;
+use coreflake_protocol::Namespace;
 
 use super::*;
 
@@ -24,7 +24,7 @@ impl Scripted {
     fn with_slots(count: u16) -> Self {
         let record = |slot: u16| Record {
             slot,
-            fingerprint: Layout::SNOWFLAKE.fingerprint(),
+            fingerprint: Namespace::DEFAULT.fingerprint(),
             term: 1,
             created_ms: NOW_MS - 900_000,
             bound_ms: NOW_MS - 500_000 + u64::from(slot) * 1_000,
@@ -80,8 +80,9 @@ impl WindowStore for Scripted {
 }
 
 fn seeker(pool: u16, count: usize, fixed: bool) -> Seeker {
-    let layout = Layout::SNOWFLAKE;
-    let key = |worker_id: u16| SlotKey::new(&layout, layout.slot(0, worker_id.into()).unwrap());
+    let namespace = Namespace::DEFAULT;
+    let layout = namespace.layout();
+    let key = |worker_id: u16| SlotKey::new(&namespace, layout.slot(0, worker_id.into()).unwrap());
     let pool = (0..pool).map(key).collect();
     let wanted = Wanted { pool, count, fixed, stale_after: Duration::from_secs(60) };
     let claimant = Claimant { holder: 9, host: Host::new("here"), ahead_ms: 60_000 };
@@ -165,7 +166,7 @@ fn what_cannot_be_used_is_left_out_of_a_pool() {
     let (mut seeker, mut store) = (seeker(4, 1, false), Scripted::with_slots(4));
     // Made by a clock that was ahead; retired; still in use for a while.
     store.records.get_mut(&0).unwrap().created_ms = NOW_MS + 3_600_000;
-    let end_ms = Layout::SNOWFLAKE.unix_ms(Layout::SNOWFLAKE.tick_max());
+    let end_ms = Namespace::DEFAULT.layout().end_ms();
     store.records.get_mut(&1).unwrap().bound_ms = end_ms;
     store.records.get_mut(&2).unwrap().bound_ms = NOW_MS + 30_000;
     assert_eq!(won(seek(&mut seeker, &mut store)), [3]);

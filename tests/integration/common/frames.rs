@@ -1,7 +1,7 @@
 //! Requests as raw bytes, right and wrong, and replies.
 
 use coreflake_protocol::frame::{self, RESPONSE_SIZE_MAX, Split};
-use coreflake_protocol::{ErrorCode, ErrorReply, Frame, Info, Response, Run};
+use coreflake_protocol::{ErrorCode, ErrorReply, Frame, Info, Kind, Response, Run};
 
 pub(crate) const GENERATE: u8 = 0x01;
 pub(crate) const PARSE: u8 = 0x02;
@@ -22,8 +22,13 @@ pub(crate) fn frame(opcode: u8, request_id: u64, payload: &[u8]) -> Vec<u8> {
 
 /// GENERATE with any count, allowed or not.
 pub(crate) fn generate(request_id: u64, count: u32) -> Vec<u8> {
+    generate_of(Kind::Snowflake, request_id, count)
+}
+
+/// The same of any kind.
+pub(crate) fn generate_of(kind: Kind, request_id: u64, count: u32) -> Vec<u8> {
     let [a, b, c, d] = count.to_be_bytes();
-    frame(GENERATE, request_id, &[1, 0, 0, 0, a, b, c, d, 0, 0, 0, 0])
+    frame(GENERATE, request_id, &[kind.wire(), 0, 0, 0, a, b, c, d, 0, 0, 0, 0])
 }
 
 pub(crate) fn parse(request_id: u64, id: u64) -> Vec<u8> {
@@ -92,7 +97,7 @@ impl Reply {
 
     pub(crate) fn runs(&self) -> Vec<Run> {
         match self.response() {
-            Response::Generate(runs) => runs.iter().collect(),
+            Response::Generate(ids) => ids.runs().expect("runs").iter().collect(),
             other => panic!("no IDs but {other:?}"),
         }
     }

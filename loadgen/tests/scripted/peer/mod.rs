@@ -9,7 +9,8 @@ use std::thread;
 
 use coreflake_protocol::frame::{REQUEST_SIZE_MAX, Split, split};
 use coreflake_protocol::{
-    ErrorCode, ErrorReply, Frame, Info, Layout, Request, Response, Run, RunsWriter, Tick,
+    ErrorCode, ErrorReply, Frame, IdsWriter, Info, Kind, Layout, Namespace, Request, Response, Run,
+    Tick,
 };
 use serde_json::Value;
 
@@ -20,6 +21,8 @@ pub(crate) const TOKEN: &[u8] = b"open sesame";
 /// What the peer does with a GENERATE.
 pub(crate) enum Answer {
     Runs(Vec<Run>),
+    /// IDs of 128 bits.
+    Wide(Vec<u128>),
     Refuse(ErrorCode),
     /// Nothing at all.
     Silence,
@@ -85,6 +88,13 @@ pub(crate) fn run(first: u64, count: u32) -> Run {
 /// IDs that never repeat and always grow: every request has a tick of its own.
 pub(crate) fn honest(number: u64, count: u32) -> Answer {
     Answer::Runs(vec![run(number * 1000, count)])
+}
+
+/// The `number`-th ULID or UUID that the peer could make.
+pub(crate) fn wide(kind: Kind, number: u64) -> u128 {
+    let namespace = Namespace::DEFAULT;
+    let slot = namespace.layout().slot(DATACENTER_ID.into(), WORKER_ID.into()).unwrap();
+    namespace.pack_wide(kind, 1_700_000_000_000 + number, slot, 5, number, 0)
 }
 
 /// What the load generator did.
@@ -168,11 +178,17 @@ impl State {
                 self.requests += 1;
                 match (self.script)(number, count.get()) {
                     Answer::Runs(runs) => {
-                        let mut writer = RunsWriter::begin(out, request_id);
+                        let mut writer = IdsWriter::begin(out, request_id);
                         for run in runs {
                             self.ids[usize::from(lane)] += u64::from(run.count().get());
                             writer.push(out, run);
                         }
+                        writer.finish(out);
+                    }
+                    Answer::Wide(ids) => {
+                        let mut writer = IdsWriter::begin(out, request_id);
+                        self.ids[usize::from(lane)] += ids.len() as u64;
+                        ids.into_iter().for_each(|bits| writer.push_wide(out, bits));
                         writer.finish(out);
                     }
                     Answer::Refuse(code) => refuse(code, request_id, out),
@@ -189,7 +205,7 @@ impl State {
     fn info(&self, lane: u16) -> Info {
         let ids = self.ids[usize::from(lane)];
         Info {
-            layout: Layout::SNOWFLAKE,
+            namespace: Namespace::DEFAULT,
             datacenter_id: DATACENTER_ID,
             worker_ids: [WORKER_ID].into_iter().collect(),
             count_max: 4096,
