@@ -225,10 +225,6 @@ impl Lane {
         self.cursors[kind.index()].enter(at_ms, want, &mut self.stats.pool_claims)
     }
 
-    const fn cursor(&mut self, kind: Kind) -> &mut Cursor {
-        &mut self.cursors[kind.index()]
-    }
-
     /// What the distance between the clock and where the lane is asks for.
     fn look(&self, now_ms: u64, hi_ms: u64, kind: Kind) -> Result<Verdict, Refusal> {
         if now_ms > self.cursors[kind.index()].scale().end_ms() {
@@ -251,7 +247,7 @@ impl Lane {
 
     /// Counts the current tick among those that had too few numbers, once.
     fn note_overflow(&mut self, kind: Kind) {
-        if self.cursor(kind).overflows() {
+        if self.cursors[kind.index()].overflows() {
             self.stats.sequence_overflows += 1;
         }
     }

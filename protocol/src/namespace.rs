@@ -278,8 +278,9 @@ impl Namespace {
         fingerprint
     }
 
-    /// Whether `uuid1` has slots that its clock sequence cannot tell apart.
-    const fn slot_is_in_node(&self) -> bool {
+    /// Whether slots are too wide for the clock sequence of a `uuid1`, which has 14 bits, so that
+    /// the node has to tell them apart.
+    pub const fn slot_is_in_node(&self) -> bool {
         self.layout.widths().slot() > wide::CLOCK_SEQUENCE_BITS as u16
     }
 

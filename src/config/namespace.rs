@@ -13,6 +13,9 @@ const EPOCH_MS_MIN: u64 = 946_684_800_000;
 /// another one.
 const LEFT_MS_MIN: u64 = 365 * 24 * 3_600 * 1_000;
 
+/// A kind that ends sooner than this is worth a word at every start.
+const LEFT_MS_TOLD: u64 = 5 * LEFT_MS_MIN;
+
 /// The namespace of these settings. With the time of a start its epochs have to be plausible;
 /// without one they may be any, for IDs of others.
 ///
@@ -82,9 +85,6 @@ fn epoch(key: &'static str, epoch_ms: u64, now_ms: u64) -> Result<(), Problem> {
     Ok(())
 }
 
-/// A layout that ends sooner than this is worth a word at every start.
-const LEFT_MS_TOLD: u64 = 5 * LEFT_MS_MIN;
-
 /// When a kind of this namespace ends within five years of `now_ms`, and which.
 pub(crate) fn ending(namespace: &Namespace, now_ms: u64) -> Option<(Kind, u64)> {
     let ends = Kind::ALL.map(|kind| (kind, namespace.scale(kind).end_ms()));
@@ -118,7 +118,7 @@ pub(super) fn node(args: &ServeArgs, namespace: &Namespace) -> Result<Option<u64
             wrong("mac: no network card of this machine has an address".to_owned())
         })?,
     };
-    if widths.slot() > 14 {
+    if namespace.slot_is_in_node() {
         return Err(wrong(format!(
             "{node:012x}: a slot of {} bits does not fit the clock sequence: with more than 14 the \
              node is made of the slot",
