@@ -3,15 +3,16 @@
 # block after block, in a folder of its own, against a store that the page itself starts. Fails when
 # a command fails, or when a page shows output that does not come.
 #
-# Two things differ from what a reader does. The ports of the pages are replaced by free ones. And of
-# the output that is shown, numbers, times, random names and the name of the host may be others, and
-# lines may stand between those that are shown.
+# Each page has a network of its own, so that all run at once with the ports they show. Of the output
+# that is shown, numbers, times, random names and the name of the host may be others, and lines may
+# stand between those that are shown.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 target=$(realpath "${CARGO_TARGET_DIR:-target}")
-# The servers of the tests, as they are: nothing is built here in any other way.
-cargo build --locked --bin coreflake
+# The servers of the tests, as they are: another choice of packages is another choice of features, and
+# compiles half of them again.
+cargo build --locked --workspace --bins --examples
 PATH=$target/debug:$target/consul/usr/bin:/usr/share/zookeeper/bin:$PATH:/usr/sbin:/sbin
 export PATH
 # Whatever is configured for the user of this shell is not what the pages have.
@@ -23,22 +24,10 @@ export JVMFLAGS="-Xms16m -Xmx96m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dzook
 
 work=$(mktemp -d -p "$target")
 trap 'rm -rf "$work"' EXIT
-python3 - "$work" docs/etcd.md docs/zookeeper.md docs/consul.md <<'PYTHON'
-import os, pathlib, re, signal, socket, subprocess, sys, threading
+python3 - "$PWD/scripts/alone.sh" "$work" docs/etcd.md docs/zookeeper.md docs/consul.md <<'PYTHON'
+import os, pathlib, re, signal, subprocess, sys, threading
 
 PAGE_TIMEOUT_S = 100
-PORTS = ("2181", "2379", "2380", "8500", "8300", "8301", "4096", "4097")
-
-
-def free_ports():
-    """One for each port of the pages, all different: they are held until all are found."""
-    held = [socket.socket() for _ in PORTS]
-    for it in held:
-        it.bind(("127.0.0.1", 0))
-    found = dict(zip(PORTS, (str(it.getsockname()[1]) for it in held)))
-    for it in held:
-        it.close()
-    return found
 
 
 def blocks(page):
@@ -67,7 +56,7 @@ def missing(shown, seen):
     return None
 
 
-def run(page, folder, ports, failures):
+def run(page, folder, failures):
     name = pathlib.Path(page).name
     session = blocks(page)
     if len(session) < 4:
@@ -78,14 +67,12 @@ def run(page, folder, ports, failures):
     for number, (commands, _) in enumerate(session):
         script += [f"echo '=== {number}' >&2", commands]
     script = "\n".join(script)
-    used = r"\b(" + "|".join(PORTS) + r")\b"
-    script = re.sub(used, lambda found: ports[found[0]], script)
     folder.mkdir()
     (folder / "session").write_text(script)
     output = folder / "output"
     with output.open("wb") as out:
         shell = subprocess.Popen(
-            ["bash", str(folder / "session")],
+            [alone, "bash", str(folder / "session")],
             cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
         )
         try:
@@ -105,10 +92,10 @@ def run(page, folder, ports, failures):
             failures.append(f"{name}: of\n{commands}this line has not come: {line}\nbut:\n{seen}")
 
 
-work, *pages = sys.argv[1:]
+alone, work, *pages = sys.argv[1:]
 failures, threads = [], []
 for page in pages:
-    arguments = (page, pathlib.Path(work) / pathlib.Path(page).stem, free_ports(), failures)
+    arguments = (page, pathlib.Path(work) / pathlib.Path(page).stem, failures)
     threads.append(threading.Thread(target=run, args=arguments))
 for thread in threads:
     thread.start()
