@@ -91,19 +91,19 @@ def text(kind, number):
     return str(uuid.UUID(int=number)) if kind in WIDE else str(number)
 
 
-def take_apart(number, widths, epoch_ms):
-    """Unix milliseconds, datacenter, worker, sequence: parts of `widths` bits, the last one lowest. Ticks of 1 ms."""
+def take_apart(number, widths, tick_ms, epoch_ms):
+    """Unix milliseconds, datacenter, worker, sequence: parts of `widths` bits, the last one lowest."""
     parts = []
     for width in reversed(widths):
         parts.append(number & (1 << width) - 1)
         number >>= width
     sequence, worker_id, datacenter_id, tick = parts
-    return epoch_ms + tick, datacenter_id, worker_id, sequence
+    return epoch_ms + tick * tick_ms, datacenter_id, worker_id, sequence
 
 
 def main(transport, host, port, count=5, kind="snowflake"):
     exchange = {"tcp": connect_tcp, "udp": connect_udp}[transport](host, int(port))
-    *widths, epoch_ms, count_max = struct.unpack_from(">4B4xQ8xI", ask(exchange, INFO))
+    *widths, epoch_ms, count_max, tick_ms = struct.unpack_from(">4B4xQ8xI52xB", ask(exchange, INFO))
     ids = []
     while (missing := int(count) - len(ids)) > 0:
         ids += generate(exchange, kind, min(missing, count_max))
@@ -111,7 +111,7 @@ def main(transport, host, port, count=5, kind="snowflake"):
         size = 16 if kind in WIDE else 8
         asked = struct.pack(">B7x", KINDS[kind]) + number.to_bytes(size, "big")
         parsed = struct.unpack_from(">QHHI", ask(exchange, PARSE, asked))
-        if kind == "snowflake" and parsed != take_apart(number, widths, epoch_ms):
+        if kind == "snowflake" and parsed != take_apart(number, widths, tick_ms, epoch_ms):
             raise ValueError(f"the server takes {number} apart as {parsed}")
         unix_ms, datacenter, worker, sequence = parsed
         time = (UNIX_EPOCH + datetime.timedelta(milliseconds=unix_ms)).isoformat(timespec="milliseconds")

@@ -27,7 +27,9 @@ fn block_on<F: Future>(future: F) -> F::Output {
 /// IDs over the binary protocol until `stop`.
 fn over_client(endpoint: &str, stop: &AtomicBool) -> Vec<u64> {
     block_on(async {
-        let client = Client::builder().endpoint(endpoint).call_timeout(PATIENCE).build().unwrap();
+        // A datagram that is sent again is another request to the server: more IDs than come here.
+        let client = Client::builder().endpoint(endpoint);
+        let client = client.call_timeout(PATIENCE).retry_interval(PATIENCE).build().unwrap();
         let mut ids = Vec::new();
         while !stop.load(Ordering::Relaxed) {
             let batch = client.next_batch(COUNT).await.unwrap();

@@ -14,9 +14,9 @@ fn directory(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-/// Five IDs of a kind by the example.
-fn five_ids(transport: &str, kind: Kind) {
-    let server = Server::start(&["--worker-id", "5"]);
+/// Five IDs of a kind by the example, in ticks of 1 or 10 ms.
+fn five_ids(transport: &str, kind: Kind, tick_ms: &str) {
+    let server = Server::start(&["--worker-id", "5", "--tick-ms", tick_ms]);
     let script = directory("docs/examples/ids.py");
     let port = server.tcp.port().to_string();
     let mut command = Command::new("python3");
@@ -38,12 +38,18 @@ fn five_ids(transport: &str, kind: Kind) {
 
 #[test]
 fn the_example_client_gets_five_rising_ids_of_every_kind_over_tcp() {
-    Kind::ALL.into_iter().for_each(|kind| five_ids("tcp", kind));
+    Kind::ALL.into_iter().for_each(|kind| five_ids("tcp", kind, "1"));
 }
 
 #[test]
 fn the_example_client_gets_five_rising_ids_of_every_kind_over_udp() {
-    Kind::ALL.into_iter().for_each(|kind| five_ids("udp", kind));
+    Kind::ALL.into_iter().for_each(|kind| five_ids("udp", kind, "1"));
+}
+
+/// It takes each ID apart itself, and compares.
+#[test]
+fn the_example_client_reads_the_length_of_a_tick() {
+    five_ids("tcp", Kind::Snowflake, "10");
 }
 
 /// Python's `uuid` and the package `python-ulid` say of our IDs what we say: version, variant, time

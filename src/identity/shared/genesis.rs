@@ -20,19 +20,27 @@ pub(crate) struct Genesis {
     epoch_ms: u64,
     /// Bits for timestamp, datacenter, worker and sequence.
     layout: [u8; 4],
+    /// With what follows, in stores made since it can be chosen.
+    tick_ms: Option<u8>,
+    instagram_shard_bits: Option<u8>,
+    instagram_epoch_ms: Option<u64>,
     /// When it was made, for people.
     created: String,
 }
 
 impl Genesis {
-    pub(crate) fn new(ids: &Namespace, datacenter_id: u16, id: u128, now_ms: u64) -> Self {
+    pub(crate) fn new(namespace: &Namespace, datacenter_id: u16, id: u128, now_ms: u64) -> Self {
+        let Widths { timestamp, datacenter, worker, sequence } = namespace.layout().widths();
         Self {
             version: VERSION,
             id: format!("{id:032x}"),
-            fingerprint: format!("{:016x}", ids.fingerprint()),
+            fingerprint: format!("{:016x}", namespace.fingerprint()),
             datacenter_id,
-            epoch_ms: ids.layout().epoch_ms(),
-            layout: widths(ids),
+            epoch_ms: namespace.layout().epoch_ms(),
+            layout: [timestamp, datacenter, worker, sequence],
+            tick_ms: Some(namespace.layout().scale().tick_ms()),
+            instagram_shard_bits: Some(namespace.shard_bits()),
+            instagram_epoch_ms: Some(namespace.instagram().epoch_ms()),
             created: timestamp::rfc3339(now_ms),
         }
     }
@@ -46,7 +54,11 @@ impl Genesis {
     /// # Errors
     ///
     /// In words that go on from its name.
-    pub(crate) fn read(bytes: &[u8], ids: &Namespace, datacenter_id: u16) -> Result<Self, String> {
+    pub(crate) fn read(
+        bytes: &[u8],
+        namespace: &Namespace,
+        datacenter_id: u16,
+    ) -> Result<Self, String> {
         let genesis: Self =
             serde_json::from_slice(bytes).map_err(|error| format!("cannot be read: {error}"))?;
         if genesis.version != VERSION {
@@ -57,26 +69,40 @@ impl Genesis {
             let found = genesis.datacenter_id;
             return Err(format!("is of datacenter {found}, this server's is {datacenter_id}"));
         }
-        let fingerprint = format!("{:016x}", ids.fingerprint());
-        if genesis.fingerprint != fingerprint {
+        let expected = Self::new(namespace, datacenter_id, 0, 0);
+        if genesis.fingerprint != expected.fingerprint {
             return Err(format!(
-                "is of namespace {} (epoch {}, layout {:?}), this server's is {fingerprint} (epoch \
-                 {}, layout {:?}): epoch, layout, ticks and shards never change; set them as they were, or use \
-                 another --store-prefix",
+                "is of namespace {}, this server's is {} ({}): epochs, layout, ticks and shards never \
+                 change; set them as they were, or use another --store-prefix",
                 genesis.fingerprint,
-                genesis.epoch_ms,
-                genesis.layout,
-                ids.layout().epoch_ms(),
-                widths(ids)
+                expected.fingerprint,
+                genesis.differences(&expected).join(", ")
             ));
         }
         Ok(genesis)
     }
-}
 
-fn widths(ids: &Namespace) -> [u8; 4] {
-    let Widths { timestamp, datacenter, worker, sequence } = ids.layout().widths();
-    [timestamp, datacenter, worker, sequence]
+    /// What has to be set, by the names of the settings; nothing where it is not known.
+    fn settings(&self) -> [(&'static str, Option<String>); 5] {
+        let text = |number: Option<u64>| number.map(|number| number.to_string());
+        [
+            ("epoch", text(Some(self.epoch_ms))),
+            ("layout", Some(self.layout.map(|bits| bits.to_string()).join("+"))),
+            ("tick-ms", text(self.tick_ms.map(u64::from))),
+            ("instagram-shard-bits", text(self.instagram_shard_bits.map(u64::from))),
+            ("instagram-epoch", text(self.instagram_epoch_ms)),
+        ]
+    }
+
+    fn differences(&self, expected: &Self) -> Vec<String> {
+        let pairs = self.settings().into_iter().zip(expected.settings());
+        pairs
+            .filter_map(|((name, found), (_, expected))| {
+                let (found, expected) = (found?, expected?);
+                (found != expected).then(|| format!("{name} {found}, not {expected}"))
+            })
+            .collect()
+    }
 }
 
 #[cfg(test)]
@@ -89,21 +115,30 @@ mod tests {
 
     #[test]
     fn it_comes_back_and_knows_its_namespace() {
-        let ids = Namespace::DEFAULT;
-        let genesis = Genesis::new(&ids, 3, 7, NOW_MS);
+        let namespace = Namespace::DEFAULT;
+        let genesis = Genesis::new(&namespace, 3, 7, NOW_MS);
         let bytes = genesis.encode();
-        assert_eq!(Genesis::read(&bytes, &ids, 3), Ok(genesis));
-        assert!(Genesis::read(&bytes, &ids, 4).unwrap_err().contains("of datacenter 3"));
-        let layout = Layout::new(Widths::SNOWFLAKE, 1, 1_600_000_000_000).unwrap();
+        assert_eq!(Genesis::read(&bytes, &namespace, 3), Ok(genesis));
+        assert!(Genesis::read(&bytes, &namespace, 4).unwrap_err().contains("of datacenter 3"));
+        let layout = Layout::new(Widths::SNOWFLAKE, 10, 1_600_000_000_000).unwrap();
         let other = Namespace::new(layout, None, None).unwrap();
         let message = Genesis::read(&bytes, &other, 3).unwrap_err();
-        assert!(message.contains("epoch 1609459200000") && message.contains("epoch 1600000000000"));
+        let differences = "(epoch 1609459200000, not 1600000000000, tick-ms 1, not 10, \
+                           instagram-epoch 1609459200000, not 1600000000000)";
+        assert!(message.contains(differences), "{message}");
+        // One that was made when there was only one length of a tick.
+        let mut early: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        for name in ["tick_ms", "instagram_shard_bits", "instagram_epoch_ms"] {
+            assert!(early.as_object_mut().unwrap().remove(name).is_some());
+        }
+        let early = Genesis::read(early.to_string().as_bytes(), &namespace, 3).unwrap();
+        assert_eq!((early.epoch_ms, early.tick_ms), (1_609_459_200_000, None));
     }
 
     #[test]
     fn what_is_no_genesis_is_not_read() {
-        let ids = Namespace::DEFAULT;
-        let text = String::from_utf8(Genesis::new(&ids, 0, 7, NOW_MS).encode()).unwrap();
+        let namespace = Namespace::DEFAULT;
+        let text = String::from_utf8(Genesis::new(&namespace, 0, 7, NOW_MS).encode()).unwrap();
         let wrong = [
             String::new(),
             "garbage".to_owned(),
@@ -112,7 +147,7 @@ mod tests {
             text.replace("\"layout\":[41,", "\"layout\":["),
         ];
         for text in wrong {
-            assert!(Genesis::read(text.as_bytes(), &ids, 0).is_err(), "{text}");
+            assert!(Genesis::read(text.as_bytes(), &namespace, 0).is_err(), "{text}");
         }
     }
 }

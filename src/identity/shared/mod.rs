@@ -14,11 +14,11 @@
 
 mod backend;
 mod consul;
+mod datacenter;
 mod etcd;
 mod genesis;
 mod high_water;
 mod keys;
-mod namespace;
 mod repair;
 mod settings;
 mod store;

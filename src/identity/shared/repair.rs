@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coreflake_engine::record::{Record, RecordError};
-use coreflake_protocol::Namespace as Ids;
+use coreflake_protocol::Namespace;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::identity::file::SlotKey;
 use crate::identity::shared::backend::Backend;
+use crate::identity::shared::datacenter::Datacenter;
 use crate::identity::shared::genesis::Genesis;
-use crate::identity::shared::namespace::Namespace;
 use crate::identity::shared::{Mark, StoreConfig, Stored, Survey, Trouble, Write, Written};
 use crate::identity::{Holder, Seen, StoreError, host};
 use crate::limits::REPAIR_ATTEMPTS_MAX;
@@ -24,7 +24,7 @@ use crate::limits::REPAIR_ATTEMPTS_MAX;
 pub(crate) struct Repair {
     runtime: Runtime,
     backend: Backend,
-    namespace: Namespace,
+    datacenter: Datacenter,
     timeout: core::time::Duration,
     away: Cell<bool>,
 }
@@ -35,14 +35,14 @@ impl Repair {
     /// When the settings cannot work.
     pub(crate) fn new(
         config: &StoreConfig,
-        ids: Ids,
+        namespace: Namespace,
         datacenter_id: u16,
     ) -> Result<Self, StoreError> {
         let runtime = Builder::new_current_thread().enable_all().build();
         Ok(Self {
             runtime: runtime.map_err(|error| StoreError(error.to_string()))?,
             backend: Backend::new(config.kind, Arc::new(config.settings.clone()))?,
-            namespace: Namespace::new(config, ids, datacenter_id),
+            datacenter: Datacenter::new(config, namespace, datacenter_id),
             timeout: config.settings.timeout,
             away: Cell::new(false),
         })
@@ -60,10 +60,10 @@ impl Repair {
     /// When the store does not answer, or has nothing to show.
     pub(crate) fn list(&self) -> Result<Vec<Seen>, StoreError> {
         let survey = self.survey()?;
-        self.namespace.genesis(&survey)?;
-        let records = self.namespace.records(&survey).records;
+        self.datacenter.genesis(&survey)?;
+        let records = self.datacenter.records(&survey).records;
         let seen = records.into_iter().map(|(slot, record)| {
-            let marker = survey.markers.get(&self.namespace.worker_id(slot));
+            let marker = survey.markers.get(&self.datacenter.worker_id(slot));
             let holder = marker.map(|marker| Holder::Other(marker.text.clone()));
             Seen { slot, record, holder }
         });
@@ -78,15 +78,14 @@ impl Repair {
     /// When there is nothing to make, or somebody else makes it at the same time.
     pub(crate) fn init(&self, now_ms: u64, bound_ms: u64) -> Result<usize, StoreError> {
         let survey = self.survey()?;
-        let datacenter_id = self.namespace.datacenter_id();
-        let ids = self.namespace.ids();
+        let datacenter_id = self.datacenter.id();
         let holder = holder()?;
-        let mut records = self.namespace.first_records(now_ms, bound_ms, holder);
+        let mut records = self.datacenter.first_records(now_ms, bound_ms, holder);
         records.retain(|worker_id, _| !survey.records.contains_key(worker_id));
         if survey.genesis.is_some() {
             // What is there has to be right before anything is added to it.
-            self.namespace.genesis(&survey)?;
-            let name = self.namespace.name();
+            self.datacenter.genesis(&survey)?;
+            let name = self.datacenter.name();
             let text = match records.first_key_value() {
                 None => format!("{name}: datacenter {datacenter_id} has its records already"),
                 Some((worker_id, _)) => format!(
@@ -97,8 +96,8 @@ impl Repair {
             };
             return Err(StoreError(text));
         }
-        let genesis = Genesis::new(ids, datacenter_id, holder, now_ms).encode();
-        match self.ask(self.backend.create(Some(&genesis), &records))? {
+        let genesis = Genesis::new(self.datacenter.namespace(), datacenter_id, holder, now_ms);
+        match self.ask(self.backend.create(Some(&genesis.encode()), &records))? {
             Written::Done { .. } => Ok(records.len()),
             Written::Conflict => Err(changed()),
         }
@@ -118,18 +117,18 @@ impl Repair {
         bound_ms: u64,
         unknown_ms: Option<u64>,
     ) -> Result<Record, StoreError> {
-        let worker_id = self.namespace.worker_id(key.slot);
+        let worker_id = self.datacenter.worker_id(key.slot);
         let survey = self.survey()?;
-        self.namespace.genesis(&survey)?;
+        self.datacenter.genesis(&survey)?;
         // The clock of this machine may be behind those of the servers.
-        let written = self.namespace.records(&survey).all.into_iter();
+        let written = self.datacenter.records(&survey).all.into_iter();
         let ahead_ms = written.map(|record| record.written_ms.saturating_sub(now_ms)).max();
         let unknown_ms = unknown_ms.map(|ms| ms.saturating_add(ahead_ms.unwrap_or(0)));
         for _ in 0..REPAIR_ATTEMPTS_MAX {
             let stored = self.ask(self.backend.look(worker_id))?;
             let before = match &stored {
-                Some(stored) => self.namespace.record(key.slot, stored),
-                None => Err(self.namespace.missing(key.slot)),
+                Some(stored) => self.datacenter.record(key.slot, stored),
+                None => Err(self.datacenter.missing(key.slot)),
             };
             let before = match before {
                 Ok(record) => record,
@@ -169,7 +168,7 @@ impl Repair {
         now_ms: u64,
         bound_ms: u64,
     ) -> BTreeMap<u16, Result<Record, StoreError>> {
-        let keys = self.namespace.slots();
+        let keys = self.datacenter.slots();
         keys.map(|key| (key.slot, self.raise(key, now_ms, bound_ms, None))).collect()
     }
 
@@ -197,7 +196,7 @@ impl Repair {
                 "the record of slot {}: {error}; it is not overwritten: delete it first",
                 key.slot
             ))),
-            Err(_) => Ok(self.namespace.first_record(key, now_ms, bound_ms, holder()?)),
+            Err(_) => Ok(self.datacenter.first_record(key, now_ms, bound_ms, holder()?)),
         }
     }
 
@@ -210,7 +209,7 @@ impl Repair {
         let late = |_| Trouble::Away(format!("no answer within {} ms", self.timeout.as_millis()));
         let answer = self.runtime.block_on(limited).map_err(late).and_then(|answer| answer);
         self.away.set(matches!(answer, Err(Trouble::Away(_))));
-        answer.map_err(|trouble| StoreError(format!("store {}: {trouble}", self.namespace.name())))
+        answer.map_err(|trouble| StoreError(format!("store {}: {trouble}", self.datacenter.name())))
     }
 }
 

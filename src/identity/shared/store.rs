@@ -10,7 +10,7 @@ use std::time::Instant;
 use coreflake_engine::Swap;
 use coreflake_engine::keeper::Outcome;
 use coreflake_engine::record::Record;
-use coreflake_protocol::Namespace as Ids;
+use coreflake_protocol::Namespace;
 use futures_util::future::join_all;
 use tokio::runtime::{Builder, Runtime};
 use tracing::{error, info, warn};
@@ -18,9 +18,9 @@ use tracing::{error, info, warn};
 use crate::clock::WallTime;
 use crate::identity::file::SlotKey;
 use crate::identity::shared::backend::Backend;
+use crate::identity::shared::datacenter::{Datacenter, Shown};
 use crate::identity::shared::genesis::Genesis;
 use crate::identity::shared::high_water::HighWater;
-use crate::identity::shared::namespace::{Namespace, Shown};
 use crate::identity::shared::{Mark, StoreConfig, Stored, Survey, Trouble, Write, Written};
 use crate::identity::{Holder, Seen, StoreError, WindowStore, host, went_back};
 use crate::limits::STORE_TOLD_INTERVAL;
@@ -30,7 +30,7 @@ use crate::limits::STORE_TOLD_INTERVAL;
 pub(crate) struct SharedStore {
     runtime: Runtime,
     backend: Arc<Backend>,
-    namespace: Namespace,
+    datacenter: Datacenter,
     pool: Vec<SlotKey>,
     /// What stands in the markers of this process.
     marker: String,
@@ -56,13 +56,13 @@ impl SharedStore {
     /// When the settings cannot work, or the state directory holds nonsense.
     pub(crate) fn new(
         config: &StoreConfig,
-        ids: Ids,
+        namespace: Namespace,
         pool: Vec<SlotKey>,
         directory: &Path,
         holder: u128,
     ) -> Result<Self, StoreError> {
         let settings = Arc::new(config.settings.clone());
-        let datacenter_id = ids.layout().slot_parts(pool.first().map_or(0, |key| key.slot)).0;
+        let datacenter_id = namespace.layout().slot_parts(pool.first().map_or(0, |key| key.slot)).0;
         let backend = Arc::new(Backend::new(config.kind, Arc::clone(&settings))?);
         // Its one thread keeps the session alive while the keeper waits for something else.
         let runtime = Builder::new_multi_thread()
@@ -77,7 +77,7 @@ impl SharedStore {
         Ok(Self {
             runtime,
             backend,
-            namespace: Namespace::new(config, ids, datacenter_id),
+            datacenter: Datacenter::new(config, namespace, datacenter_id),
             pool,
             marker: format!("{} {holder:032x}", host::name()),
             auto_init: config.auto_init,
@@ -111,11 +111,11 @@ impl SharedStore {
         };
         // Credentials that were right once may be so again; ones that never were will not.
         if !self.answered && !matches!(trouble, Trouble::Away(_)) {
-            return Err(StoreError(format!("store {}: {trouble}", self.namespace.name())));
+            return Err(StoreError(format!("store {}: {trouble}", self.datacenter.name())));
         }
         let told = self.trouble.as_ref();
         if told.is_none_or(|(told, at)| *told != trouble || at.elapsed() > STORE_TOLD_INTERVAL) {
-            warn!(store = self.namespace.name(), %trouble, "the store does not answer");
+            warn!(store = self.datacenter.name(), %trouble, "the store does not answer");
             self.trouble = Some((trouble, Instant::now()));
         }
         Ok(None)
@@ -154,7 +154,7 @@ impl SharedStore {
             return Ok(Outcome::Lost);
         };
         let to = swap.to.encode().to_vec();
-        let worker_id = self.namespace.worker_id(slot);
+        let worker_id = self.datacenter.worker_id(slot);
         let write = Write { worker_id, from: Some(from), to: to.clone(), mark };
         let result = self.wait(self.backend.write(&write));
         self.outcome(slot, to, result)
@@ -162,8 +162,8 @@ impl SharedStore {
 
     /// Makes sense of what the store shows, or says what has to be done.
     fn judge(&mut self, survey: &Survey, mine: &[u16]) -> Result<Vec<Seen>, StoreError> {
-        let genesis = self.namespace.genesis(survey)?;
-        let Shown { records, all } = self.namespace.records(survey);
+        let genesis = self.datacenter.genesis(survey)?;
+        let Shown { records, all } = self.datacenter.records(survey);
         if let Some(slot) = self.high_water.check(&genesis.id, &all)? {
             return Err(went_back(slot));
         }
@@ -171,7 +171,7 @@ impl SharedStore {
         self.warn_of_notes(result);
         let mut seen = Vec::new();
         for SlotKey { slot, .. } in &self.pool {
-            let worker_id = self.namespace.worker_id(*slot);
+            let worker_id = self.datacenter.worker_id(*slot);
             if let Some(stored) = survey.records.get(&worker_id) {
                 self.shown.insert(*slot, stored.clone());
             }
@@ -181,7 +181,7 @@ impl SharedStore {
             });
             let record = match records.get(slot) {
                 Some(record) => record.clone(),
-                None => Err(self.namespace.missing(*slot)),
+                None => Err(self.datacenter.missing(*slot)),
             };
             seen.push(Seen { slot: *slot, record, holder });
         }
@@ -214,7 +214,7 @@ impl SharedStore {
     /// a session is lost, when a claim arrives late, and when somebody else writes the record.
     /// Gives whether something was written.
     fn settle(&mut self, slot: u16, mine: bool, survey: &Survey) -> Result<bool, StoreError> {
-        let worker_id = self.namespace.worker_id(slot);
+        let worker_id = self.datacenter.worker_id(slot);
         let Some(shown) = survey.records.get(&worker_id) else { return Ok(false) };
         let marker = survey.markers.get(&worker_id);
         let held = self.held.get(&slot).is_some_and(|held| held.bytes == shown.bytes);
@@ -246,8 +246,8 @@ impl SharedStore {
         let now_ms = WallTime::now().unix_ms();
         let random = || host::new_holder().map_err(|error| StoreError(error.to_string()));
         let genesis =
-            Genesis::new(self.namespace.ids(), self.namespace.datacenter_id(), random()?, now_ms);
-        let records = self.namespace.first_records(now_ms, now_ms, random()?);
+            Genesis::new(self.datacenter.namespace(), self.datacenter.id(), random()?, now_ms);
+        let records = self.datacenter.first_records(now_ms, now_ms, random()?);
         let result = self.wait(self.backend.create(Some(&genesis.encode()), &records));
         match self.noted(result)? {
             Some(Written::Done { .. }) => {
@@ -291,14 +291,14 @@ impl WindowStore for SharedStore {
 
     fn look(&mut self, slots: &[u16]) -> Vec<Result<Option<Record>, StoreError>> {
         let asked = slots.iter().map(|slot| {
-            let worker_id = self.namespace.worker_id(*slot);
+            let worker_id = self.datacenter.worker_id(*slot);
             limited(self.timeout, self.backend.look(worker_id))
         });
         let results = self.runtime.block_on(async { join_all(asked).await });
         let mut look = |slot: u16, result: Result<Option<Stored>, Trouble>| {
             let Some(stored) = self.noted(result)? else { return Ok(None) };
-            let stored = stored.ok_or_else(|| self.namespace.missing(slot))?;
-            let record = self.namespace.record(slot, &stored)?;
+            let stored = stored.ok_or_else(|| self.datacenter.missing(slot))?;
+            let record = self.datacenter.record(slot, &stored)?;
             self.held.insert(slot, stored);
             Ok(Some(record))
         };
@@ -311,7 +311,7 @@ impl WindowStore for SharedStore {
             .map(|swap| {
                 let from = self.last_seen(swap.to.slot, &swap.from.encode())?.clone();
                 let to = swap.to.encode().to_vec();
-                let worker_id = self.namespace.worker_id(swap.to.slot);
+                let worker_id = self.datacenter.worker_id(swap.to.slot);
                 let mark = Mark::Keep(self.marker.clone());
                 Some(Write { worker_id, from: Some(from), to, mark })
             })

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use coreflake_engine::record::{Host, Record, RecordError};
-use coreflake_protocol::Namespace as Ids;
+use coreflake_protocol::Namespace;
 
 use crate::identity::file::SlotKey;
 use crate::identity::shared::genesis::Genesis;
@@ -12,10 +12,10 @@ use crate::identity::{StoreError, host};
 
 /// One datacenter of one namespace in one store.
 #[derive(Clone, Debug)]
-pub(crate) struct Namespace {
+pub(crate) struct Datacenter {
     store: &'static str,
     keys: Keys,
-    ids: Ids,
+    namespace: Namespace,
     datacenter_id: u16,
     workers: u16,
 }
@@ -29,11 +29,11 @@ pub(crate) struct Shown {
     pub(crate) all: Vec<Record>,
 }
 
-impl Namespace {
-    pub(crate) fn new(config: &StoreConfig, ids: Ids, datacenter_id: u16) -> Self {
+impl Datacenter {
+    pub(crate) fn new(config: &StoreConfig, namespace: Namespace, datacenter_id: u16) -> Self {
         let StoreConfig { kind, settings, .. } = config;
         let (keys, workers) = (settings.keys.clone(), settings.workers);
-        Self { store: kind.name(), keys, ids, datacenter_id, workers }
+        Self { store: kind.name(), keys, namespace, datacenter_id, workers }
     }
 
     /// The name of the store.
@@ -42,24 +42,25 @@ impl Namespace {
     }
 
     /// Layout and epochs of its IDs.
-    pub(crate) const fn ids(&self) -> &Ids {
-        &self.ids
+    pub(crate) const fn namespace(&self) -> &Namespace {
+        &self.namespace
     }
 
-    pub(crate) const fn datacenter_id(&self) -> u16 {
+    pub(crate) const fn id(&self) -> u16 {
         self.datacenter_id
     }
 
     /// The worker part of a slot.
     pub(crate) const fn worker_id(&self, slot: u16) -> u16 {
-        self.ids.layout().slot_parts(slot).1
+        self.namespace.layout().slot_parts(slot).1
     }
 
     /// All slots of the datacenter, ascending.
     pub(crate) fn slots(&self) -> impl Iterator<Item = SlotKey> + '_ {
         (0..self.workers).filter_map(|worker_id| {
-            let slot = self.ids.layout().slot(self.datacenter_id.into(), worker_id.into()).ok()?;
-            Some(SlotKey::new(&self.ids, slot))
+            let slot =
+                self.namespace.layout().slot(self.datacenter_id.into(), worker_id.into()).ok()?;
+            Some(SlotKey::new(&self.namespace, slot))
         })
     }
 
@@ -91,7 +92,7 @@ impl Namespace {
                  value again without one, with the tool of the store"
             )));
         }
-        Genesis::read(&stored.bytes, &self.ids, datacenter)
+        Genesis::read(&stored.bytes, &self.namespace, datacenter)
             .map_err(|problem| StoreError(format!("{store}: {key} {problem}")))
     }
 
