@@ -4,7 +4,7 @@
 //! somebody whose address was forged. Who wants a long reply pads the request.
 
 use coreflake_protocol::frame::{self, DATAGRAM_SIZE_MAX, HEADER_SIZE, Split};
-use coreflake_protocol::{Count, ErrorReply, Frame, RUN_SIZE, Request, WIDE_SIZE, WorkerIds};
+use coreflake_protocol::{Count, ErrorReply, Frame, Kind, RUN_SIZE, Request, WIDE_SIZE, WorkerIds};
 
 /// Room for every ERROR with its whole text, and for every reply that is no GENERATE.
 const PADDED_SIZE_MIN: usize = ErrorReply::FRAME_SIZE_MIN + ErrorReply::TEXT_SIZE_MAX;
@@ -43,8 +43,7 @@ const fn size(request: &Request<'_>) -> usize {
         }
         Request::Generate { kind, count } => {
             let count = count.get() as usize;
-            let piece = if kind.is_wide() { WIDE_SIZE } else { RUN_SIZE };
-            let fit = (DATAGRAM_SIZE_MAX - HEADER_SIZE) / piece;
+            let (piece, fit) = pieces(*kind);
             let size = HEADER_SIZE + piece * if count < fit { count } else { fit };
             if size < PADDED_SIZE_MIN { PADDED_SIZE_MIN } else { size }
         }
@@ -52,9 +51,20 @@ const fn size(request: &Request<'_>) -> usize {
     }
 }
 
+/// The most IDs that are worth asking for in one datagram. Of 64-bit kinds a single run may hold as
+/// many as a request can ask for.
+pub(crate) const fn count_max(kind: Kind) -> u32 {
+    if kind.is_wide() { pieces(kind).1 as u32 } else { Count::MAX }
+}
+
+/// The bytes of a run or of a 128-bit ID, and how many of them fit into a datagram.
+const fn pieces(kind: Kind) -> (usize, usize) {
+    let size = if kind.is_wide() { WIDE_SIZE } else { RUN_SIZE };
+    (size, (DATAGRAM_SIZE_MAX - HEADER_SIZE) / size)
+}
+
 #[cfg(test)]
 mod tests {
-    use coreflake_protocol::Kind;
 
     use super::*;
 

@@ -8,14 +8,20 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::backoff::Backoff;
+use crate::batch::COUNT_MAX;
 use crate::builder::Config;
 use crate::call::{Answer, Call, Failure, Outcome};
+use crate::datagram;
+use crate::endpoint::Transport;
 use crate::error::{Error, Kind};
 use crate::link::{Link, State};
 
-/// A server may answer with fewer IDs than asked for, at least one each. One that does so this
-/// often in a row would rather be left alone.
-const ROUNDS_MAX: u32 = 64;
+/// Datagrams of one batch on their way at a time. Their replies fit into the buffer that Linux gives
+/// a socket (212,992 bytes, of which each takes 2,304), also while other calls are under way.
+const DATAGRAMS_MAX: usize = 32;
+
+/// Requests of the largest batch, all on their way at the same time.
+const REQUESTS_MAX: usize = COUNT_MAX.div_ceil(Count::MAX) as usize;
 
 /// Hands calls to the background task and waits for them.
 #[derive(Debug)]
@@ -64,21 +70,29 @@ impl Dispatch {
 
     /// Answers with `count` IDs together. The requests of a round are all on their way before the
     /// first reply is waited for; what they leave missing, because they failed or were answered in
-    /// part, is asked for in the next.
+    /// part, is asked for in the next. Each round brings an ID or is a failure, so that `count` and
+    /// the attempts bound them, if the deadline does not.
     pub(crate) async fn generate(&self, kind: IdKind, count: u32) -> Result<Vec<Answer>, Error> {
         self.check_process()?;
         let mut retry = Retry::new(&self.config, Instant::now());
+        let (requests_max, piece_max) = match self.config.endpoint.transport() {
+            Transport::Tcp => (REQUESTS_MAX, Count::MAX),
+            Transport::Udp => (DATAGRAMS_MAX, datagram::count_max(kind)),
+        };
+        let mut piece = piece_max;
         let mut answers = Vec::new();
         let mut missing = count;
-        for _ in 0..ROUNDS_MAX {
+        loop {
             let mut waiting = Vec::new();
-            for count in pieces(missing) {
+            for count in pieces(missing, piece).take(requests_max) {
                 waiting.push(self.submit(Request::Generate { kind, count }, retry.deadline).await?);
             }
             let mut failed = None;
+            let mut largest = 0;
             for outcome in waiting {
                 match self.outcome(outcome, retry.deadline).await? {
                     Ok(answer) => {
+                        largest = largest.max(answer.id_count());
                         missing = missing.saturating_sub(answer.id_count());
                         answers.push(answer);
                     }
@@ -92,9 +106,12 @@ impl Dispatch {
             if let Some(failure) = failed {
                 retry.pause(failure).await?;
             }
+            // A server that has short ticks, say, answers datagrams with little each: then more of
+            // them ask for less.
+            if requests_max == DATAGRAMS_MAX && largest > 0 {
+                piece = largest.saturating_mul(2).min(piece_max);
+            }
         }
-        let endpoint = Arc::clone(&self.config.endpoint_name);
-        Err(Error::new(Kind::Short { endpoint, missing, rounds: ROUNDS_MAX }))
     }
 
     /// Puts a call in line. When the line is full it waits for a place: that is the bound on the
@@ -173,10 +190,10 @@ impl<'a> Retry<'a> {
     }
 }
 
-/// Cuts `count` into requests, each as large as one may be.
-fn pieces(count: u32) -> impl Iterator<Item = Count> {
-    let starts = (0..count).step_by(Count::MAX as usize);
-    starts.filter_map(move |start| Count::new((count - start).min(Count::MAX)))
+/// Cuts `count` into requests of `piece`, 1 to [`Count::MAX`].
+fn pieces(count: u32, piece: u32) -> impl Iterator<Item = Count> {
+    let starts = (0..count).step_by(piece as usize);
+    starts.filter_map(move |start| Count::new((count - start).min(piece)))
 }
 
 #[cfg(test)]
@@ -186,11 +203,13 @@ mod tests {
 
     #[test]
     fn pieces_add_up() {
-        let sizes = |count| pieces(count).map(Count::get).collect::<Vec<_>>();
+        let sizes = |count| pieces(count, Count::MAX).map(Count::get).collect::<Vec<_>>();
         assert_eq!(sizes(0), []);
         assert_eq!(sizes(1), [1]);
         assert_eq!(sizes(4096), [4096]);
         assert_eq!(sizes(10_000), [4096, 4096, 1808]);
+        assert_eq!(sizes(COUNT_MAX).len(), REQUESTS_MAX);
+        assert_eq!(pieces(150, 74).map(Count::get).collect::<Vec<_>>(), [74, 74, 2]);
     }
 
     #[tokio::test]

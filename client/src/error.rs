@@ -41,8 +41,6 @@ pub(crate) enum Kind {
     Lost { endpoint: Arc<str>, lost: Lost },
     #[error("{endpoint}: refused: {refusal}")]
     Refused { endpoint: Arc<str>, refusal: Refusal },
-    #[error("{endpoint}: {missing} IDs are missing after {rounds} rounds of replies")]
-    Short { endpoint: Arc<str>, missing: u32, rounds: u32 },
     #[error("{0}")]
     Range(BoundsError),
 }
@@ -98,10 +96,7 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match &*self.kind {
             Kind::Refused { refusal, .. } => refusal.is_retryable(),
-            Kind::Timeout { .. }
-            | Kind::Connect { .. }
-            | Kind::Lost { .. }
-            | Kind::Short { .. } => true,
+            Kind::Timeout { .. } | Kind::Connect { .. } | Kind::Lost { .. } => true,
             Kind::Setting { .. }
             | Kind::NoRuntime
             | Kind::Forked { .. }

@@ -58,6 +58,8 @@ pub(crate) struct Worker {
 struct Line {
     link: Option<Link>,
     awaits_writable: bool,
+    /// Perhaps to another process, whose counters began anew.
+    is_anew: bool,
 }
 
 /// What a thread brings back.
@@ -68,7 +70,7 @@ pub(crate) struct Outcome {
     pub(crate) ended_ns: u64,
     /// Numbers of the connections, and how many requests of the plan each sent or gave up.
     pub(crate) passed: Vec<(u64, u64)>,
-    /// What the server said of itself at the end, on each connection left, if it says so much.
+    /// What the server said of itself at the end, on each connection that lasted, if it says so much.
     pub(crate) closing: Vec<Info>,
     /// On how many connections it answered at the end.
     pub(crate) answering: usize,
@@ -90,7 +92,7 @@ impl Worker {
         let mut lines = Vec::with_capacity(alive);
         for (index, Connected { link, info: _ }) in connections.into_iter().enumerate() {
             epoll::add(&epoll, &link, EventData::new_u64(index as u64), EventFlags::IN)?;
-            lines.push(Line { link: Some(link), awaits_writable: false });
+            lines.push(Line { link: Some(link), awaits_writable: false, is_anew: false });
         }
         Ok(Self {
             epoll,
@@ -162,7 +164,7 @@ impl Worker {
                 break;
             };
             epoll::add(&self.epoll, &link, EventData::new_u64(index as u64), EventFlags::IN)?;
-            self.lines[index] = Line { link: Some(link), awaits_writable: false };
+            self.lines[index] = Line { link: Some(link), awaits_writable: false, is_anew: true };
             self.alive += 1;
             self.schedule.mark_ready(index);
         }
@@ -274,10 +276,13 @@ impl Worker {
         for link in self.lines.iter_mut().filter_map(|line| line.link.as_mut()) {
             link.abandon(&mut self.ledger);
         }
-        for link in self.lines.iter_mut().filter_map(|line| line.link.as_mut()) {
+        for Line { link, is_anew, .. } in &mut self.lines {
+            let Some(link) = link else {
+                continue;
+            };
             let deadline = deadline.min(Instant::now() + CLOSING_TIMEOUT);
             if let Ok(info) = link.close(deadline, &mut self.ledger) {
-                closing.extend(info);
+                closing.extend(info.filter(|_| !*is_anew));
                 answering += 1;
             }
         }

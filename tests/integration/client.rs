@@ -52,6 +52,18 @@ fn every_call_is_answered_over_tcp_and_udp() {
     server.stop().assert_rejects(&[]);
 }
 
+/// A tick has 64 IDs there, and a datagram brings what is left of one.
+#[test]
+fn a_large_batch_comes_in_small_datagrams() {
+    let server = Server::start(&["--layout", "javascript", "--shards", "1"]);
+    block_on(async {
+        let client = client(&format!("udp://{}", server.udp()));
+        let ids: BTreeSet<_> = client.next_batch(20_000).await.unwrap().ids().collect();
+        assert_eq!(ids.len(), 20_000);
+    });
+    server.stop().assert_rejects(&[]);
+}
+
 #[test]
 fn every_kind_comes_over_both_doors() {
     let server = Server::start(&["--datacenter-id", "2", "--worker-id", "6", "--shards", "1"]);
@@ -67,8 +79,8 @@ fn every_kind_comes_over_both_doors() {
             ];
             for id in singles {
                 let id = id.unwrap();
-                let batch = client.next_batch_of(id.kind(), 5_000).await.unwrap();
-                assert!(batch.iter().all(|other| other.kind() == id.kind()));
+                let batch = client.next_batch_of(id.kind(), 20_000).await.unwrap();
+                assert!(batch.len() == 20_000 && batch.iter().all(|it| it.kind() == id.kind()));
                 assert!(batch.iter().all(|other| other.rank() > id.rank()));
                 let ranks = batch.iter().map(|id| (id.kind().name(), id.rank()));
                 seen.extend(ranks.chain([(id.kind().name(), id.rank())]));
@@ -80,7 +92,7 @@ fn every_kind_comes_over_both_doors() {
                     assert!((range.min.bits()..=range.max.bits()).contains(&id.bits()), "{id}");
                 }
             }
-            assert_eq!(seen.len(), 4 * 5_001, "{endpoint}");
+            assert_eq!(seen.len(), 4 * 20_001, "{endpoint}");
         });
     }
     server.stop().assert_rejects(&[]);

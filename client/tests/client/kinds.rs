@@ -85,21 +85,48 @@ async fn a_reply_of_another_kind_or_with_too_many_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn a_datagram_brings_as_many_as_fit_and_the_rest_is_asked_for() {
+async fn a_datagram_asks_for_as_many_as_fit_and_32_are_under_way() {
     let peer = UdpPeer::bind().await;
     let client = peer.patient_client();
-    let call = start(async move { client.next_batch_of(Kind::Ulid, 100).await });
+    let call = start(async move { client.next_batch_of(Kind::Ulid, 32 * 74 + 5).await });
     let mut next = ULID.as_u128();
-    for size in [100_u32, 26] {
-        let datagram = peer.receive().await;
-        assert_eq!(datagram.asked, Asked::GenerateOf(Kind::Ulid, size));
-        let fit = ((datagram.size - 16) / 16).min(size as usize);
-        assert_eq!(fit, size.min(74) as usize, "1,200 bytes hold 74");
-        let ids: Vec<_> = (next..next + fit as u128).collect();
-        peer.send(&generated_wide(datagram.nonce, &ids), &datagram).await;
-        next += fit as u128;
+    for round in [vec![74; 32], vec![5]] {
+        let mut datagrams = Vec::new();
+        for size in round {
+            let datagram = peer.receive().await;
+            assert_eq!(datagram.asked, Asked::GenerateOf(Kind::Ulid, size));
+            assert!(datagram.size <= 1_200 && (datagram.size - 16) / 16 >= size as usize);
+            datagrams.push((datagram, size));
+        }
+        for (datagram, size) in datagrams {
+            let ids: Vec<_> = (next..next + u128::from(size)).collect();
+            peer.send(&generated_wide(datagram.nonce, &ids), &datagram).await;
+            next += u128::from(size);
+        }
     }
-    assert_eq!(call.await.unwrap().unwrap().len(), 100);
+    assert_eq!(call.await.unwrap().unwrap().len(), 32 * 74 + 5);
+}
+
+#[tokio::test]
+async fn what_a_datagram_brings_little_of_is_asked_for_with_many() {
+    let peer = UdpPeer::bind().await;
+    let client = peer.patient_client();
+    let call = start(async move { client.next_batch(4_096).await });
+    // One of 4,096 brings 40; 32 of 80 then bring 80 each, and the others, of 160, the rest.
+    let rounds = [vec![4_096], vec![80; 32], [vec![160; 9], vec![56]].concat()];
+    let mut first = 0;
+    for (round, brought) in rounds.into_iter().zip([40, 80, 160]) {
+        let mut datagrams = Vec::new();
+        for size in round {
+            datagrams.push((peer.receive().await, size));
+        }
+        for (datagram, size) in datagrams {
+            assert_eq!(datagram.asked, Asked::Generate(size));
+            peer.ids(&datagram, datagram.nonce, &[(first, size.min(brought))]).await;
+            first += 1_000;
+        }
+    }
+    assert_eq!(call.await.unwrap().unwrap().len(), 4_096);
 }
 
 #[tokio::test]
