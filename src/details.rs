@@ -28,12 +28,15 @@ impl Details {
         Self {
             shard_id: instagram.map(|id| namespace.shard(id)),
             clock_sequence: node.map(|(_, clock_sequence)| clock_sequence),
-            node: node.map(|(node, _)| {
-                let [_, _, bytes @ ..] = node.to_be_bytes();
-                bytes.map(|byte| format!("{byte:02x}")).join(":")
-            }),
+            node: node.map(|(node, _)| node_text(node)),
         }
     }
+}
+
+/// Six bytes as `02:00:5e:10:00:01`.
+pub(crate) fn node_text(node: u64) -> String {
+    let [_, _, bytes @ ..] = node.to_be_bytes();
+    bytes.map(|byte| format!("{byte:02x}")).join(":")
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ pub struct Preset {
     pub epoch_ms: u64,
     /// The length of a timestamp's unit in milliseconds.
     pub tick_ms: u64,
+    /// The bits of an ID: 63 where the sign is always 0.
+    pub bits: u8,
     /// What stands behind the timestamp, from the top, and how many bits it has.
     pub fields: &'static [(&'static str, u8)],
 }
@@ -33,6 +35,7 @@ const PRESETS: &[Preset] = &[
         name: "twitter",
         epoch_ms: 1_288_834_974_657,
         tick_ms: 1,
+        bits: 63,
         fields: &[("datacenter_id", 5), ("worker_id", 5), ("sequence", 12)],
     },
     // docs.discord.com, API reference, section Snowflakes.
@@ -40,27 +43,43 @@ const PRESETS: &[Preset] = &[
         name: "discord",
         epoch_ms: 1_420_070_400_000,
         tick_ms: 1,
+        bits: 64,
         fields: &[("worker_id", 5), ("process_id", 5), ("increment", 12)],
     },
     // github.com/mastodon/mastodon, lib/mastodon/snowflake.rb.
-    Preset { name: "mastodon", epoch_ms: 0, tick_ms: 1, fields: &[("sequence", 16)] },
+    Preset { name: "mastodon", epoch_ms: 0, tick_ms: 1, bits: 64, fields: &[("sequence", 16)] },
     // Sharding & IDs at Instagram, instagram-engineering.com, 2012.
     Preset {
         name: "instagram",
         epoch_ms: 1_314_220_021_721,
         tick_ms: 1,
+        bits: 64,
         fields: &[("shard_id", 13), ("sequence", 10)],
     },
-    // github.com/sony/sonyflake, README: units of 10 ms since 2014-09-01.
+    // github.com/sony/sonyflake, sonyflake.go: units of 10 ms since 2014-09-01.
     Preset {
         name: "sony",
         epoch_ms: 1_409_529_600_000,
         tick_ms: 10,
+        bits: 63,
+        fields: &[("sequence", 8), ("machine_id", 16)],
+    },
+    // The same, v2/sonyflake.go: since 2025-01-01.
+    Preset {
+        name: "sony-v2",
+        epoch_ms: 1_735_689_600_000,
+        tick_ms: 10,
+        bits: 63,
         fields: &[("sequence", 8), ("machine_id", 16)],
     },
 ];
 
 impl Preset {
+    /// The largest ID of the system.
+    pub(crate) const fn id_max(&self) -> u64 {
+        u64::MAX >> (64 - self.bits)
+    }
+
     /// Takes an ID apart, by another epoch if one is given.
     pub(crate) fn parse(&self, id: u64, epoch_ms: Option<u64>) -> Foreign {
         let mut rest = id;
@@ -119,19 +138,24 @@ mod tests {
         let sony = parse("sony", 100 << 24 | 3 << 16 | 258);
         let fields = vec![("sequence", 3), ("machine_id", 258)];
         assert_eq!(sony, Foreign { unix_ms: 1_409_529_601_000, fields });
+        // Composed as its `Compose` does for 2026-11-27T00:00:00Z, sequence 1, machine 258.
+        let tick = (1_795_737_600_000 - 1_735_689_600_000) / 10;
+        let sony = parse("sony-v2", tick << 24 | 1 << 16 | 258);
+        assert_eq!((sony.unix_ms, &sony.fields[1]), (1_795_737_600_000, &("machine_id", 258)));
         let mastodon = parse("mastodon", 1_700_000_000_123 << 16 | 77);
         assert_eq!(
             mastodon,
             Foreign { unix_ms: 1_700_000_000_123, fields: vec![("sequence", 77)] }
         );
-        let twitter = parse("twitter", u64::MAX);
+        let twitter = parse("twitter", "twitter".parse::<&Preset>().unwrap().id_max());
         assert_eq!(twitter.fields, [("datacenter_id", 31), ("worker_id", 31), ("sequence", 4_095)]);
     }
 
     #[test]
     fn an_unknown_preset_names_the_known_ones() {
         assert_eq!("Twitter".parse::<&Preset>(), Err(UnknownPreset));
-        let text = "the presets are `twitter`, `discord`, `mastodon`, `instagram`, `sony`";
+        let text = "the presets are `twitter`, `discord`, `mastodon`, `instagram`, `sony`, \
+                    `sony-v2`";
         assert_eq!(UnknownPreset.to_string(), text);
     }
 }

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
-/// RFC 3339 in UTC with milliseconds, of a time in milliseconds since the Unix epoch.
+/// RFC 3339 in UTC with milliseconds, of a time in milliseconds since the Unix epoch, for people:
+/// beyond the year 9999 the milliseconds.
 pub(crate) fn rfc3339(unix_ms: u64) -> String {
-    // The last tick of the default layout lies in 2090, far inside what a timestamp holds.
     rfc3339_of(unix_ms).unwrap_or_else(|| unix_ms.to_string())
 }
 
@@ -14,8 +14,12 @@ pub(crate) fn rfc3339_of(unix_ms: u64) -> Option<String> {
     time.map(|time| format!("{time:.3}"))
 }
 
-/// Such a time in milliseconds since the Unix epoch, if it is one after that.
+/// Such a time in milliseconds since the Unix epoch, if it is one after that. A leap second is
+/// none: Unix time has no number for it.
 pub(crate) fn parse(text: &str) -> Option<u64> {
+    if text.contains(":60") {
+        return None;
+    }
     text.parse::<Timestamp>().ok()?.as_millisecond().try_into().ok()
 }
 
@@ -27,7 +31,7 @@ pub(crate) fn read(text: &str) -> Option<u64> {
 
 /// What [`read`] takes.
 pub(crate) const RULE: &str =
-    "a time such as 2026-11-24T12:00:00Z, or Unix milliseconds are expected";
+    "a time from 1970 on such as 2026-11-24T12:00:00Z, or Unix milliseconds are expected";
 
 #[cfg(test)]
 mod tests {
@@ -40,9 +44,8 @@ mod tests {
         assert_eq!(read("1903803122167"), Some(1_903_803_122_167));
         assert_eq!(rfc3339(1_903_803_122_167), "2030-04-30T18:12:02.167Z");
         assert_eq!(rfc3339_of((1 << 48) - 1), None, "the year 10889");
-        for text in
-            ["", "-1", "1e3", "2030-04-30", "now", "1903803122167.5", "1960-01-01T00:00:00Z"]
-        {
+        let wrong = ["", "-1", "1e3", "2030-04-30", "now", "1903803122167.5"];
+        for text in wrong.into_iter().chain(["1960-01-01T00:00:00Z", "2016-12-31T23:59:60Z"]) {
             assert_eq!(read(text), None, "{text}");
         }
     }

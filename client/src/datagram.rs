@@ -53,6 +53,7 @@ const fn size(request: &Request<'_>) -> usize {
 
 /// The most IDs that are worth asking for in one datagram. Of 64-bit kinds a single run may hold as
 /// many as a request can ask for.
+#[allow(clippy::cast_possible_truncation)] // Fewer than the datagram has bytes.
 pub(crate) const fn count_max(kind: Kind) -> u32 {
     if kind.is_wide() { pieces(kind).1 as u32 } else { Count::MAX }
 }

@@ -16,8 +16,8 @@ use crate::endpoint::Transport;
 use crate::error::{Error, Kind};
 use crate::link::{Link, State};
 
-/// Datagrams of one batch on their way at a time. Their replies fit into the buffer that Linux gives
-/// a socket (212,992 bytes, of which each takes 2,304), also while other calls are under way.
+/// Datagrams of one batch on their way at a time. Their replies fit into the buffer that Linux
+/// gives a socket (212,992 bytes, of which each takes 2,304), also while other calls are under way.
 const DATAGRAMS_MAX: usize = 32;
 
 /// Requests of the largest batch, all on their way at the same time.

@@ -14,6 +14,9 @@ use crate::pool::Pool;
 /// piece is small against the pool: 48 numbers of the 3,072 of the default one.
 const PIECES: u32 = 64;
 
+/// A pool is idle when a tick took less than one part in this many of it.
+const IDLE_PARTS: u32 = 16;
+
 /// With this many numbers to choose from, a beginning is even modulo 2, 3, 4, 7, 8 and 16.
 const SPREAD_MIN: u32 = SPREAD_UNIT + SPREAD_REST;
 
@@ -135,9 +138,11 @@ impl Cursor {
         let hash = mix(self.tick.get() ^ u64::from(self.home.start) << 40);
         let is_small = free < SPREAD_MIN && home_size < 2 * SPREAD_MIN;
         if is_small && busy <= self.pool.size() / 4 {
-            let skip = offset(hash, self.pool.size() / 2);
-            let size = NonZeroU32::new(busy.max(self.piece_size));
-            if let Some(piece) = size.and_then(|size| self.pool.claim_idle(self.tick, size, skip)) {
+            let skip_max = (self.pool.size() / 2).min(SPREAD_MAX);
+            let idle_max = skip_max + self.pool.size() / IDLE_PARTS;
+            let skip = offset(hash, skip_max);
+            let claim = |size| self.pool.claim_idle(self.tick, size, skip, idle_max);
+            if let Some(piece) = NonZeroU32::new(busy.max(self.piece_size)).and_then(claim) {
                 // Numbers only rise, and the home is below the pool.
                 self.home_left = 0..0;
                 self.piece_left = piece;

@@ -125,11 +125,6 @@ impl SequencePlan {
         self.shards
     }
 
-    /// How many sequence numbers per tick there are.
-    pub const fn space(&self) -> u32 {
-        self.space
-    }
-
     /// Sequence numbers per tick that all lanes share.
     pub fn pool_size(&self) -> u32 {
         self.pool().end - self.pool().start

@@ -72,16 +72,26 @@ impl Pool {
     }
 
     /// As [`claim`](Self::claim), but `skip` numbers behind the first one, and only when the pool
-    /// is idle: when nobody has claimed in this tick or the one before. Then nobody is there to
-    /// miss what is passed over.
+    /// is idle: when nobody has claimed in this tick, and in the one before no more than the first
+    /// `idle_max` numbers, those that were passed over there among them. Then it is unlikely that
+    /// anybody misses what is passed over.
     ///
     /// # Panics
     ///
     /// As [`claim`](Self::claim).
-    pub fn claim_idle(&self, tick: Tick, want: NonZeroU32, skip: u32) -> Option<Range<u32>> {
+    pub fn claim_idle(
+        &self,
+        tick: Tick,
+        want: NonZeroU32,
+        skip: u32,
+        idle_max: u32,
+    ) -> Option<Range<u32>> {
         assert!(tick.get() <= u64::MAX >> self.next_bits, "tick {tick} does not fit the pool word");
         let word = self.word.load(Ordering::Relaxed);
-        if self.unpack(word).0.next() >= tick {
+        let (word_tick, word_next) = self.unpack(word);
+        let was_busy =
+            word_tick.next() == tick && word_next.saturating_sub(self.range.start) > idle_max;
+        if word_tick >= tick || was_busy {
             return None;
         }
         let next = self.range.start.saturating_add(skip).min(self.range.end);
@@ -138,21 +148,24 @@ mod tests {
     #[test]
     fn an_empty_pool_gives_nothing() {
         assert_eq!(Pool::new(64..64).claim(Tick::new(1), want(1)), None);
-        assert_eq!(Pool::new(64..64).claim_idle(Tick::new(9), want(1), 0), None);
+        assert_eq!(Pool::new(64..64).claim_idle(Tick::new(9), want(1), 0, 0), None);
     }
 
     #[test]
     fn numbers_are_passed_over_only_while_nobody_claims() {
         let pool = Pool::new(16..64);
-        assert_eq!(pool.claim_idle(Tick::new(5), want(2), 20), Some(36..38));
-        assert_eq!(pool.claim_idle(Tick::new(5), want(1), 20), None, "claimed in this tick");
-        assert_eq!(pool.claim(Tick::new(5), want(1)), Some(38..39));
-        assert_eq!(pool.claim_idle(Tick::new(6), want(1), 20), None, "claimed in the last one");
-        assert_eq!(pool.claim_idle(Tick::new(4), want(1), 20), None, "a tick that was left");
-        assert_eq!(pool.claim(Tick::new(6), want(99)), Some(16..64));
-        assert_eq!(pool.claim_idle(Tick::new(8), want(9), 47), Some(63..64));
-        assert_eq!(pool.claim_idle(Tick::new(11), want(1), 48), None, "nothing is left behind it");
-        assert_eq!(pool.claim_idle(Tick::new(11), want(1), u32::MAX), None);
+        let claim_idle = |tick, size, skip| pool.claim_idle(Tick::new(tick), want(size), skip, 27);
+        assert_eq!(claim_idle(5, 2, 20), Some(36..38));
+        assert_eq!(claim_idle(5, 1, 20), None, "claimed in this tick");
+        assert_eq!(pool.claim(Tick::new(5), want(5)), Some(38..43));
+        assert_eq!(claim_idle(6, 1, 20), Some(36..37), "27 numbers of the last one are gone");
+        assert_eq!(pool.claim(Tick::new(6), want(7)), Some(37..44));
+        assert_eq!(claim_idle(7, 1, 20), None, "28 numbers of the last one are gone");
+        assert_eq!(claim_idle(5, 1, 20), None, "a tick that was left");
+        assert_eq!(pool.claim(Tick::new(7), want(99)), Some(16..64));
+        assert_eq!(claim_idle(9, 9, 47), Some(63..64));
+        assert_eq!(claim_idle(12, 1, 48), None, "nothing is left behind it");
+        assert_eq!(claim_idle(12, 1, u32::MAX), None);
     }
 
     #[test]

@@ -89,11 +89,11 @@ fn who_passes_numbers_over_shares_none_with_who_does_not() {
         let other = Arc::clone(&pool);
         let thread = thread::spawn(move || claim_all(&other, &[2, 2, 3], 2));
         let mut claims = Claims::new();
-        for tick in [Tick::new(2), Tick::new(4)] {
-            let skipped = pool.claim_idle(tick, NonZeroU32::new(2).unwrap(), 3);
+        for tick in [Tick::new(2), Tick::new(3), Tick::new(5)] {
+            let skipped = pool.claim_idle(tick, NonZeroU32::new(2).unwrap(), 3, 5);
             claims.extend(skipped.map(|piece| (tick, piece)));
         }
-        claims.extend(claim_all(&pool, &[4], 9));
+        claims.extend(claim_all(&pool, &[5], 9));
         claims.extend(thread.join().unwrap());
         check_disjoint(claims);
     });

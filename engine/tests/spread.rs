@@ -90,11 +90,32 @@ fn small_homes_are_no_reason_to_be_uneven() {
         ("39+8+8+8", 10, 8),
     ] {
         for lane in [0, shards - 1, shards] {
-            for pace in [2, 7, 20, 21] {
+            for pace in [1, 2, 7, 20, 21] {
                 let mut node = Node::new(widths, tick_ms, shards);
                 let pace_ms = pace * u64::from(tick_ms);
                 check_even(&mut node, lane.into(), Kind::Snowflake, 1, pace_ms);
             }
+        }
+    }
+}
+
+/// One lane at 200 requests a second, some of them in one tick and many in ticks that follow each
+/// other.
+#[test]
+fn requests_at_random_times_are_even() {
+    for (widths, tick_ms, shards) in
+        [("41+5+5+12", 1, 2), ("41+5+5+12", 1, 64), ("41+2+4+6", 1, 2), ("39+8+8+8", 10, 2)]
+    {
+        for lane in [0, shards] {
+            let mut node = Node::new(widths, tick_ms, shards);
+            let mut state = 7_u32;
+            for _ in 0..100_000 {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                node.now_ms += u64::from(state >> 16) % 11 * u64::from(tick_ms);
+                assert_eq!(node.generate(lane.into(), Kind::Snowflake, 1), Outcome::Done);
+            }
+            let worst = unevenness(&node.made);
+            assert!(worst < 0.05, "{widths} lane {lane} of {shards}: {worst}");
         }
     }
 }

@@ -6,8 +6,7 @@ use coreflake_protocol::Info;
 use serde::Serialize;
 
 /// One lane of one node. The counts are the server's own, over the whole run with its warmup, and
-/// include what other clients asked of it; none when no connection lasted and brought an INFO at the
-/// end.
+/// include what other clients asked of it; none when no connection that lasted brought an INFO.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Lane {
     pub(crate) datacenter_id: u16,

@@ -33,7 +33,7 @@ pub(crate) struct Expectation {
     worker_ids: WorkerIds,
 }
 
-/// The order of IDs on one connection: the highest place so far, which the next one must exceed.
+/// The order of IDs on one connection: the highest rank so far, which the next one must exceed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Order {
     last: Option<u128>,
@@ -135,6 +135,7 @@ impl Ledger {
     fn verify(&mut self, span: Span, expected: &Expectation) {
         if let Some(recorder) = &mut self.recorder {
             recorder.push(span);
+            self.tally.whole_run.extent.include(span.first(), span.last());
             self.tally.whole_run.foreign_ids += expected.foreign_ids(span);
         }
     }
@@ -197,8 +198,8 @@ impl Order {
 
     /// Whether `span` begins above everything before it.
     fn follows(&mut self, span: Span) -> bool {
-        let follows = self.last.is_none_or(|last| span.start() > last);
-        self.last = Some(span.end() - 1);
+        let follows = self.last.is_none_or(|last| span.first().rank() > last);
+        self.last = Some(span.last().rank());
         follows
     }
 }

@@ -168,8 +168,8 @@ impl Report {
             foreign_ids: proof.map(|_| whole_run.foreign_ids),
             distinct: proof.map(|proof| proof.distinct),
             intervals: proof.map(|proof| proof.intervals),
-            smallest_id: proof.and_then(|proof| proof.range).map(|(place, _)| id(args.kind, place)),
-            largest_id: proof.and_then(|proof| proof.range).map(|(_, place)| id(args.kind, place)),
+            smallest_id: whole_run.extent.0.map(|(smallest, _)| smallest.to_string()),
+            largest_id: whole_run.extent.0.map(|(_, largest)| largest.to_string()),
             duplicate_examples: proof.map_or_else(Vec::new, |proof| {
                 proof
                     .examples

@@ -38,7 +38,7 @@ impl Span {
         self.first.place() + self.count as u128
     }
 
-    /// Every ID.
+    /// Every ID, in the order of their kind.
     pub(crate) fn ids(self) -> impl Iterator<Item = AnyId> {
         (0..self.count).filter_map(move |offset| self.at(offset))
     }

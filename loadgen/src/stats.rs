@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use coreflake_protocol::ErrorCode;
+use coreflake_protocol::{AnyId, ErrorCode};
 use hdrhistogram::Histogram;
 
 /// Latencies above this count as this: a fixed range means that recording never allocates.
@@ -69,6 +69,25 @@ pub(crate) struct WholeRun {
     pub(crate) foreign_ids: u64,
     /// How often a thread had to wait for the verifier.
     pub(crate) verifier_stalls: u64,
+    /// Of the IDs that are verified.
+    pub(crate) extent: Extent,
+}
+
+/// The smallest and the largest of some IDs, in the order of their kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Extent(pub(crate) Option<(AnyId, AnyId)>);
+
+impl Extent {
+    /// Two IDs of one kind, or twice the same.
+    pub(crate) fn include(&mut self, smaller: AnyId, larger: AnyId) {
+        let (first, last) = self.0.get_or_insert((smaller, larger));
+        if smaller.rank() < first.rank() {
+            *first = smaller;
+        }
+        if larger.rank() > last.rank() {
+            *last = larger;
+        }
+    }
 }
 
 impl Failure {
@@ -180,6 +199,9 @@ impl Tally {
         sum.order_violations += part.order_violations;
         sum.foreign_ids += part.foreign_ids;
         sum.verifier_stalls += part.verifier_stalls;
+        if let Extent(Some((first, last))) = part.extent {
+            sum.extent.include(first, last);
+        }
     }
 }
 

@@ -70,7 +70,7 @@ pub(crate) struct Outcome {
     pub(crate) ended_ns: u64,
     /// Numbers of the connections, and how many requests of the plan each sent or gave up.
     pub(crate) passed: Vec<(u64, u64)>,
-    /// What the server said of itself at the end, on each connection that lasted, if it says so much.
+    /// What the server said of itself at the end, if it says so much, on connections that lasted.
     pub(crate) closing: Vec<Info>,
     /// On how many connections it answered at the end.
     pub(crate) answering: usize,

@@ -37,9 +37,12 @@ pub enum IdError {
     /// It is a UUID of version 1 from before 1970.
     Before1970,
     /// It lies past the end of the layout.
-    PastEnd,
+    PastEnd {
+        /// The largest ID of the layout.
+        id_max: Id,
+    },
     /// An encoding is given for a kind that has none.
-    NoEncoding(Kind),
+    NoEncoding(Kind, Encoding),
 }
 
 impl AnyId {
@@ -93,7 +96,7 @@ impl AnyId {
                 let id = encoding.read(text).ok_or(IdError::Encoded(encoding))?;
                 Self::narrow(kind, id).ok_or(IdError::Form)
             }
-            (_, Some(_)) => Err(IdError::NoEncoding(kind)),
+            (_, Some(encoding)) => Err(IdError::NoEncoding(kind, encoding)),
             (Kind::Ulid, None) => {
                 let ulid: Ulid = text.parse().map_err(|UlidError| IdError::Ulid)?;
                 Self::wide(kind, ulid.as_u128())
@@ -164,37 +167,21 @@ impl AnyId {
         }
     }
 
-    /// The ID of a kind that has this rank, if there is one.
-    pub fn of_rank(kind: Kind, rank: u128) -> Option<Self> {
-        match kind {
-            Kind::Uuid1 => {
-                let (time, low) = (rank >> 62, rank & u128::from(u64::MAX >> 2));
-                let time = u64::try_from(time).ok().filter(|time| time >> 60 == 0)?;
-                Self::wide(kind, wide::uuid1_of(time, low)).ok()
-            }
-            Kind::Ulid | Kind::Uuid7 => Self::wide(kind, rank).ok(),
-            Kind::Snowflake | Kind::Instagram => {
-                let id = u64::try_from(rank).ok().and_then(Id::new)?;
-                Self::narrow(kind, id)
-            }
-        }
-    }
-
     /// What makes the ID unique among those of its kind, by design and not by luck: its time, slot
     /// and number, and nothing random. Two IDs of one place are a broken promise, even if they
-    /// differ. Rises with [`rank`](Self::rank).
+    /// differ. IDs that a lane makes one after the other mostly have places one after the other.
     ///
-    /// For `uuid1` these are the time, the clock sequence and the lowest 16 bits of the node, where
-    /// a slot is that does not fit the clock sequence.
+    /// For `uuid1` these are the clock sequence, the lowest 16 bits of the node if they can be the
+    /// slot, and the time, which is lowest. Other nodes are the choice of a server and make nothing
+    /// unique.
     #[must_use]
     pub const fn place(self) -> u128 {
         match self.kind {
             Kind::Snowflake | Kind::Instagram => self.bits,
             Kind::Uuid1 => {
-                let clock_sequence = self.bits >> 48 & 0x3fff;
-                (wide::uuid1_time(self.bits) as u128) << 30
-                    | clock_sequence << 16
-                    | self.bits & 0xffff
+                let (clock_sequence, low) = (self.bits >> 48 & 0x3fff, self.bits & 0xffff);
+                let slot = if low & 0x3fff == clock_sequence { low } else { 0 };
+                clock_sequence << 76 | slot << 60 | wide::uuid1_time(self.bits) as u128
             }
             Kind::Ulid => self.bits >> wide::ULID_RANDOM_BITS,
             Kind::Uuid7 => {
@@ -213,11 +200,14 @@ impl AnyId {
             (unix_ms <= wide::UNIX_MS_MAX).then_some(Placed { unix_ms, place })
         };
         match kind {
-            Kind::Snowflake | Kind::Instagram => Self::of_rank(kind, place),
+            Kind::Snowflake | Kind::Instagram => {
+                let id = u64::try_from(place).ok().and_then(Id::new)?;
+                Self::narrow(kind, id)
+            }
             Kind::Uuid1 => {
-                let (time, clock_sequence) = (place >> 30, place >> 16 & 0x3fff);
-                let time = u64::try_from(time).ok().filter(|time| time >> 60 == 0)?;
-                let low = clock_sequence << 48 | place & 0xffff;
+                let clock_sequence = Some(place >> 76).filter(|sequence| sequence >> 14 == 0)?;
+                let time = u64::try_from(place & ((1 << 60) - 1)).ok()?;
+                let low = clock_sequence << 48 | place >> 60 & 0xffff;
                 Self::wide(kind, wide::uuid1_of(time, low)).ok()
             }
             Kind::Ulid => Self::wide(kind, wide::ulid(placed(place)?, 0)).ok(),
@@ -298,9 +288,11 @@ impl fmt::Display for IdError {
             }
             Self::Version(None) => f.write_str("a UUID of another variant than that of RFC 9562"),
             Self::Before1970 => f.write_str("its time is before 1970"),
-            Self::PastEnd => f.write_str("its time is past the end of the layout"),
-            Self::NoEncoding(kind) => {
-                write!(f, "encoding is for 64-bit IDs, {kind} has its own form")
+            Self::PastEnd { id_max } => {
+                write!(f, "its time is past the end of the layout: 0 to {id_max} are allowed")
+            }
+            Self::NoEncoding(kind, encoding) => {
+                write!(f, "encoding {} is for 64-bit IDs, {kind} has its own form", encoding.name())
             }
         }
     }
@@ -347,7 +339,7 @@ mod tests {
         assert_eq!(read("1", Kind::Uuid7, None), Err(IdError::Uuid));
         assert_eq!(
             read(UUID7, Kind::Uuid7, Some(Encoding::Decimal)),
-            Err(IdError::NoEncoding(Kind::Uuid7))
+            Err(IdError::NoEncoding(Kind::Uuid7, Encoding::Decimal))
         );
         let id = read("AzL8n0Y58m7", Kind::Instagram, Some(Encoding::Base62)).unwrap();
         assert_eq!((id.id(), id.kind()), (Some(Id::MAX), Kind::Instagram));
@@ -364,8 +356,6 @@ mod tests {
         let at = |ms, number| AnyId::wide(Kind::Uuid1, wide::uuid1(ms, number, 5, 6)).unwrap();
         let (low, high) = (at(429_496, 7_295), at(429_496, 7_297));
         assert!(low.rank() < high.rank());
-        assert_eq!(AnyId::of_rank(Kind::Uuid1, low.rank()), Some(low));
-        assert_eq!(AnyId::of_rank(Kind::Uuid1, u128::MAX), None);
         // The first field holds the lowest bits: by their bytes they may stand the other way round.
         let times = [at(1_700_000_000_000, 0), at(1_700_000_429_497, 0)];
         assert!(times[0].rank() < times[1].rank());
@@ -376,7 +366,7 @@ mod tests {
         let ulid = |random| AnyId::wide(Kind::Ulid, wide::ulid(PLACED, random)).unwrap();
         let uuid7 = |random| AnyId::wide(Kind::Uuid7, wide::uuid7(PLACED, random)).unwrap();
         let uuid1 =
-            |node: u64| AnyId::wide(Kind::Uuid1, wide::uuid1(5, 6, 7, node << 16 | 8)).unwrap();
+            |node: u64| AnyId::wide(Kind::Uuid1, wide::uuid1(5, 6, 7, node << 16 | 7)).unwrap();
         const PLACED: Placed = Placed { unix_ms: 0x0123_4567_89ab, place: 0xfedc_ba98 };
         for of in [ulid as fn(u64) -> AnyId, uuid7, uuid1] {
             let (id, other) = (of(0), of(0xffff_ffff));
@@ -389,6 +379,11 @@ mod tests {
         let slots =
             [7, 8].map(|slot| AnyId::wide(Kind::Uuid1, wide::uuid1(5, 6, slot, 8)).unwrap());
         assert!(slots[0].place() < slots[1].place());
+        let later = AnyId::wide(Kind::Uuid1, wide::uuid1(5, 7, 7, 8)).unwrap();
+        assert_eq!(later.place(), slots[0].place() + 1);
+        // Slots of 16 bits are told apart by the node, and two cards in one slot are not.
+        let of_node = |node| AnyId::wide(Kind::Uuid1, wide::uuid1(5, 6, 7, node)).unwrap().place();
+        assert!(of_node(7) != of_node(0x4007) && of_node(8) == of_node(0x1234_5678_9abc));
         for kind in Kind::ALL {
             assert_eq!(AnyId::of_place(kind, u128::MAX), None);
         }

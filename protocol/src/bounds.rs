@@ -26,7 +26,12 @@ pub enum BoundsError {
     /// The IDs of this kind do not sort by time.
     Unsorted(Kind),
     /// The stretch ends before it begins.
-    Reversed,
+    Reversed {
+        /// Its beginning.
+        from_ms: u64,
+        /// Its end.
+        to_ms: u64,
+    },
     /// It begins where the kind has no time.
     From(TickError),
     /// It ends where the kind has no time.
@@ -45,7 +50,7 @@ impl Namespace {
             return Err(BoundsError::Unsorted(kind));
         }
         if from_ms > to_ms {
-            return Err(BoundsError::Reversed);
+            return Err(BoundsError::Reversed { from_ms, to_ms });
         }
         let (from, to, shift) = match kind {
             Kind::Snowflake => ticks(self.layout(), from_ms, to_ms)?,
@@ -89,7 +94,9 @@ impl fmt::Display for BoundsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unsorted(kind) => write!(f, "kind: IDs of {kind} do not sort by their time"),
-            Self::Reversed => f.write_str("to is before from"),
+            Self::Reversed { from_ms, to_ms } => {
+                write!(f, "to: {to_ms} ms is before from, {from_ms} ms")
+            }
             Self::From(error) => write!(f, "from: {error}"),
             Self::To(error) => write!(f, "to: {error}"),
         }
@@ -150,7 +157,7 @@ mod tests {
         let bounds =
             |kind, from, to| Namespace::DEFAULT.bounds(kind, from, to).unwrap_err().to_string();
         assert_eq!(bounds(Kind::Uuid1, 0, 0), "kind: IDs of uuid1 do not sort by their time");
-        assert_eq!(bounds(Kind::Ulid, TO_MS, FROM_MS), "to is before from");
+        assert_eq!(bounds(Kind::Ulid, 7, 5), "to: 5 ms is before from, 7 ms");
         let text = "from: 5 ms is before the epoch 1609459200000 ms";
         assert_eq!(bounds(Kind::Snowflake, 5, TO_MS), text);
         let text = "to: 9999999999999 ms is past the end of the layout 3808482455551 ms";

@@ -23,6 +23,7 @@ pub enum Encoding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownEncoding;
 
+const DECIMAL_SIZE_MAX: usize = 19;
 const BASE62_SIZE: usize = 11;
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const CROCKFORD_SIZE: usize = 13;
@@ -55,7 +56,9 @@ impl Encoding {
     /// What [`Encoding::read`] takes, in words.
     pub const fn rule(self) -> &'static str {
         match self {
-            Self::Decimal => "a decimal number up to 9223372036854775807 is expected",
+            Self::Decimal => {
+                "a decimal number up to 9223372036854775807, of at most 19 digits, is expected"
+            }
             Self::Base62 => "11 characters of 0-9A-Za-z up to AzL8n0Y58m7 are expected",
             Self::Crockford => {
                 "13 characters of Crockford's base 32 up to 7ZZZZZZZZZZZZ are expected"
@@ -68,7 +71,8 @@ impl Encoding {
         let bytes = text.as_bytes();
         let number = match self {
             Self::Decimal => {
-                let digits = !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit);
+                let sized = (1..=DECIMAL_SIZE_MAX).contains(&bytes.len());
+                let digits = sized && bytes.iter().all(u8::is_ascii_digit);
                 digits.then(|| text.parse().ok()).flatten()
             }
             Self::Base62 if bytes.len() == BASE62_SIZE => {
@@ -151,6 +155,7 @@ mod tests {
     fn what_is_no_id_is_refused() {
         let wrong = [
             (Encoding::Decimal, &["", "-1", "+1", " 1", "9223372036854775808", "1e3", "１"][..]),
+            (Encoding::Decimal, &["00000000000000000001"]),
             (
                 Encoding::Base62,
                 &["", "0", "AzL8n0Y58m8", "zzzzzzzzzzz", "000000000000", "0000000000-"],

@@ -83,24 +83,7 @@ impl Tick {
     /// The tick after this one; the last representable tick has none and stays.
     #[must_use]
     pub const fn next(self) -> Self {
-        self.plus(1)
-    }
-
-    /// This tick and `ticks` more, or the last representable tick.
-    #[must_use]
-    pub const fn plus(self, ticks: u64) -> Self {
-        Self(self.0.saturating_add(ticks))
-    }
-
-    /// This tick less `ticks`, or the epoch.
-    #[must_use]
-    pub const fn minus(self, ticks: u64) -> Self {
-        Self(self.0.saturating_sub(ticks))
-    }
-
-    /// How many ticks this one is after `earlier`; 0 when it is not after it.
-    pub const fn since(self, earlier: Self) -> u64 {
-        self.0.saturating_sub(earlier.0)
+        Self(self.0.saturating_add(1))
     }
 }
 

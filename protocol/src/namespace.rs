@@ -223,8 +223,11 @@ impl Namespace {
         let bits = id.bits();
         match id.kind() {
             Kind::Snowflake => {
-                let id = id.id().filter(|id| *id <= self.layout.id_max());
-                Ok(self.parsed(&self.layout, id.ok_or(IdError::PastEnd)?))
+                let (id, id_max) = (id.id().ok_or(IdError::Form)?, self.layout.id_max());
+                if id > id_max {
+                    return Err(IdError::PastEnd { id_max });
+                }
+                Ok(self.parsed(&self.layout, id))
             }
             Kind::Instagram => {
                 let id = id.id().ok_or(IdError::Form)?;

@@ -45,11 +45,6 @@ impl Ulid {
     pub const fn unix_ms(self) -> u64 {
         (self.0 >> REST_BITS) as u64
     }
-
-    /// The 80 bits behind the time.
-    pub const fn rest(self) -> u128 {
-        self.0 & ((1 << REST_BITS) - 1)
-    }
 }
 
 impl fmt::Display for Ulid {

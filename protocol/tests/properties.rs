@@ -433,7 +433,7 @@ proptest! {
         let parsed = namespace.parse(id).unwrap();
         prop_assert_eq!(parsed.unix_ms, scale.unix_ms(tick));
         prop_assert_eq!(parsed.slot, Some(slot));
-        prop_assert_eq!(AnyId::of_rank(kind, id.rank()), Some(id));
+        prop_assert_eq!(AnyId::of_place(kind, id.place()).map(AnyId::place), Some(id.place()));
         prop_assert_eq!(AnyId::read(&id.to_string(), Some(kind), None), Ok(id));
         let later_ms = unix_ms.saturating_add(later % 86_400_000).min(end_ms);
         if let Ok(bounds) = namespace.bounds(kind, unix_ms, later_ms) {

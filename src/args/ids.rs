@@ -56,14 +56,27 @@ pub struct ParseArgs {
     #[arg(long, value_name = "E")]
     pub encoding: Option<Encoding>,
 
-    /// The system that made them: twitter, discord, mastodon, instagram or sony [default: this
-    /// one]; --epoch may say when its timestamps begin
+    /// The system that made them: twitter, discord, mastodon, instagram, sony or sony-v2
+    /// [default: this one]; --epoch may say when its timestamps begin
     #[arg(long, value_name = "SYSTEM", conflicts_with = "kind")]
     pub preset: Option<&'static Preset>,
+
+    /// The file that says what the namespace is.
+    #[command(flatten)]
+    pub file: FileArgs,
 
     /// The namespace.
     #[command(flatten)]
     pub namespace: NamespaceArgs,
+}
+
+/// A file of settings for who serves nothing.
+#[derive(Debug, Args)]
+pub struct FileArgs {
+    /// Read layout, ticks and epochs from this configuration file of a server; flags and
+    /// environment come first
+    #[arg(long, value_name = "FILE", env = "COREFLAKE_CONFIG")]
+    pub config: Option<PathBuf>,
 }
 
 impl ParseArgs {
@@ -74,7 +87,7 @@ impl ParseArgs {
             return Ok(());
         }
         let is_given = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
-        let ours = ["layout", "tick_ms", "instagram_shard_bits", "instagram_epoch"];
+        let ours = ["config", "layout", "tick_ms", "instagram_shard_bits", "instagram_epoch"];
         if let Some(name) = ours.into_iter().find(|name| is_given(name)) {
             let flag = name.replace('_', "-");
             let text = format!("--{flag} cannot be used with --preset, which has a layout\n");
@@ -82,6 +95,7 @@ impl ParseArgs {
         }
         let epoch = self.namespace.epoch.filter(|_| is_given("epoch"));
         self.namespace = NamespaceArgs { epoch, ..NamespaceArgs::default() };
+        self.file.config = None;
         Ok(())
     }
 }
@@ -104,6 +118,10 @@ pub struct RangeArgs {
     /// How 64-bit IDs are written: decimal, base62 or crockford [default: decimal]
     #[arg(long, value_name = "E")]
     pub encoding: Option<Encoding>,
+
+    /// The file that says what the namespace is.
+    #[command(flatten)]
+    pub file: FileArgs,
 
     /// The namespace.
     #[command(flatten)]

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-pub use self::ids::{GenerateArgs, ParseArgs, RangeArgs, Time};
+pub use self::ids::{FileArgs, GenerateArgs, ParseArgs, RangeArgs, Time};
 pub use self::namespace::{LayoutArg, NamespaceArgs, Node};
 pub use self::serve::ServeArgs;
 pub use self::state::{StateArgs, StoreArgs, StoreKind};

@@ -11,7 +11,7 @@ use crate::args::serve::first;
 #[derive(Clone, Debug, Default, PartialEq, Args)]
 pub struct NamespaceArgs {
     /// When timestamps begin, in Unix milliseconds; never change it [default: 1609459200000]
-    #[arg(long, value_name = "MS", env = "COREFLAKE_EPOCH")]
+    #[arg(long, value_name = "MS", env = "COREFLAKE_EPOCH", value_parser = epoch)]
     pub epoch: Option<u64>,
 
     /// Bits of timestamp, datacenter, worker and sequence: 63 together, or `snowflake`, or
@@ -20,17 +20,17 @@ pub struct NamespaceArgs {
     pub layout: Option<LayoutArg>,
 
     /// Milliseconds of one timestamp, 1 or 10; never change it [default: 1]
-    #[arg(long, value_name = "N", env = "COREFLAKE_TICK_MS")]
+    #[arg(long, value_name = "N", env = "COREFLAKE_TICK_MS", value_parser = tick_ms)]
     pub tick_ms: Option<u8>,
 
     /// Bits of the shard in IDs of kind instagram, of 23 that it has together with the sequence;
-    /// never change it [default: 13]
+    /// never change it [default: 13, or the width of a slot if that is more]
     #[arg(long, value_name = "N", env = "COREFLAKE_INSTAGRAM_SHARD_BITS")]
     pub instagram_shard_bits: Option<u8>,
 
     /// When timestamps of kind instagram begin, in Unix milliseconds; never change it [default: the
     /// epoch]
-    #[arg(long, value_name = "MS", env = "COREFLAKE_INSTAGRAM_EPOCH")]
+    #[arg(long, value_name = "MS", env = "COREFLAKE_INSTAGRAM_EPOCH", value_parser = epoch)]
     pub instagram_epoch: Option<u64>,
 }
 
@@ -42,6 +42,14 @@ impl NamespaceArgs {
             self, below, epoch, layout, tick_ms, instagram_shard_bits, instagram_epoch;
         )
     }
+}
+
+fn epoch(text: &str) -> Result<u64, &'static str> {
+    text.parse().map_err(|_| "a time in Unix milliseconds such as 1609459200000 is expected")
+}
+
+fn tick_ms(text: &str) -> Result<u8, &'static str> {
+    text.parse().map_err(|_| "1 or 10 is expected")
 }
 
 /// Bit widths, or the name of usual ones.

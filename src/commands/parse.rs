@@ -9,8 +9,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::args::ParseArgs;
-use crate::commands::range::{check_encoding, text, value};
-use crate::config::{ConfigError, namespace};
+use crate::commands::range::{check_encoding, namespace, text, value};
 use crate::details::Details;
 use crate::presets::{self, Preset};
 use crate::{exit, timestamp};
@@ -41,6 +40,7 @@ struct Ours {
     id: Value,
     id_str: String,
     timestamp: Option<String>,
+    timestamp_ms: u64,
     datacenter_id: Option<u16>,
     worker_id: Option<u16>,
     sequence: u32,
@@ -55,6 +55,7 @@ struct Foreign {
     id: u64,
     id_str: String,
     timestamp: Option<String>,
+    timestamp_ms: u64,
     fields: Vec<(&'static str, u64)>,
     preset: &'static str,
 }
@@ -65,6 +66,7 @@ impl Serialize for Foreign {
         map.serialize_entry("id", &self.id)?;
         map.serialize_entry("id_str", &self.id_str)?;
         map.serialize_entry("timestamp", &self.timestamp)?;
+        map.serialize_entry("timestamp_ms", &self.timestamp_ms)?;
         self.fields.iter().try_for_each(|(name, value)| map.serialize_entry(name, value))?;
         map.serialize_entry("preset", self.preset)?;
         map.end()
@@ -75,7 +77,7 @@ impl Serialize for Foreign {
 pub fn run(args: &ParseArgs) -> ExitCode {
     let reader = match Reader::new(args) {
         Ok(reader) => reader,
-        Err(message) => return exit::fail(exit::USAGE, &message),
+        Err((code, message)) => return exit::fail(code, &message),
     };
     let mut out = BufWriter::new(io::stdout().lock());
     let result = if args.ids.is_empty() || args.ids == ["-"] {
@@ -93,17 +95,16 @@ pub fn run(args: &ParseArgs) -> ExitCode {
 }
 
 impl Reader {
-    fn new(args: &ParseArgs) -> Result<Self, String> {
+    fn new(args: &ParseArgs) -> Result<Self, (u8, String)> {
         let ParseArgs { kind, encoding, preset, .. } = *args;
         if let Some(kind) = kind {
-            check_encoding(kind, encoding)?;
+            check_encoding(kind, encoding).map_err(|message| (exit::USAGE, message))?;
         }
         // The epoch of a preset may be any.
         let namespace = match preset {
-            Some(_) => Ok(Namespace::DEFAULT),
-            None => namespace(&args.namespace, None),
+            Some(_) => Namespace::DEFAULT,
+            None => namespace(&args.file, &args.namespace)?,
         };
-        let namespace = namespace.map_err(|problems| ConfigError::from(problems).to_string())?;
         Ok(Self { namespace, kind, encoding, preset, epoch_ms: args.namespace.epoch })
     }
 
@@ -155,14 +156,23 @@ impl Reader {
             let id = self
                 .foreign(given)
                 .ok_or_else(|| wrong(self.encoding.unwrap_or_default().rule()))?;
+            if id > preset.id_max() {
+                let (name, id_max) = (preset.name, preset.id_max());
+                return Err(wrong(&format!("those of {name} are 0 to {id_max}")));
+            }
             let id_str = match self.encoding.zip(Id::new(id)) {
                 Some((encoding, id)) => encoding.text(id).to_string(),
                 None => id.to_string(),
             };
             let presets::Foreign { unix_ms, fields } = preset.parse(id, self.epoch_ms);
-            let timestamp = timestamp::rfc3339_of(unix_ms);
-            let preset = preset.name;
-            return Ok(Parsed::Foreign(Foreign { id, id_str, timestamp, fields, preset }));
+            return Ok(Parsed::Foreign(Foreign {
+                id,
+                id_str,
+                timestamp: timestamp::rfc3339_of(unix_ms),
+                timestamp_ms: unix_ms,
+                fields,
+                preset: preset.name,
+            }));
         }
         let id = AnyId::read(given, self.kind, self.encoding);
         let id = id.map_err(|error| wrong(&error.to_string()))?;
@@ -171,6 +181,7 @@ impl Reader {
             id: value(id),
             id_str: text(id, self.encoding),
             timestamp: timestamp::rfc3339_of(parsed.unix_ms),
+            timestamp_ms: parsed.unix_ms,
             datacenter_id: parsed.slot.map(Slot::datacenter_id),
             worker_id: parsed.slot.map(Slot::worker_id),
             sequence: parsed.sequence,
@@ -213,8 +224,8 @@ mod tests {
     fn an_id_comes_apart() {
         let expected = concat!(
             r#"{"id":1234567890123456789,"id_str":"1234567890123456789","#,
-            r#""timestamp":"2030-04-30T18:12:02.167Z","datacenter_id":20,"worker_id":24,"#,
-            r#""sequence":277,"kind":"snowflake"}"#,
+            r#""timestamp":"2030-04-30T18:12:02.167Z","timestamp_ms":1903803122167,"#,
+            r#""datacenter_id":20,"worker_id":24,"sequence":277,"kind":"snowflake"}"#,
         );
         assert_eq!(json(None, "1234567890123456789"), expected);
         assert!(json(None, "9223372036854775807").contains("2090-09-07T15:47:35.551Z"));
@@ -223,8 +234,8 @@ mod tests {
         let expected = concat!(
             r#"{"id":"c232ab00-9414-11ec-b3c8-9f6bdeced846","#,
             r#""id_str":"c232ab00-9414-11ec-b3c8-9f6bdeced846","#,
-            r#""timestamp":"2022-02-22T19:22:22.000Z","datacenter_id":null,"worker_id":null,"#,
-            r#""sequence":0,"kind":"uuid1","clock_sequence":13256,"node":"9f:6b:de:ce:d8:46"}"#,
+            r#""timestamp":"2022-02-22T19:22:22.000Z","timestamp_ms":1645557742000,"#,
+            r#""datacenter_id":null,"worker_id":null,"sequence":0,"kind":"uuid1","clock_sequence":13256,"node":"9f:6b:de:ce:d8:46"}"#,
         );
         assert_eq!(uuid1, expected);
         let last = json(None, "7ZZZZZZZZZZZZZZZZZZZZZZZZZ");

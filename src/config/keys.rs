@@ -51,25 +51,23 @@ pub(super) const KEYS: &[Key] = &[
     key!("worker_id", Some("worker-id"), worker_id, |value: &Value| {
         value.number(&(0..=u64::from(u16::MAX)))
     }),
-    key!("epoch", Some("epoch"), state.namespace.epoch, |value: &Value| value
-        .number(&(0..=u64::MAX))),
+    key!("epoch", Some("epoch"), state.namespace.epoch, epoch),
     key!("layout", Some("layout"), state.namespace.layout, |value: &Value| {
         value.text::<LayoutArg>("snowflake, javascript, or bit widths such as 41+5+5+12,")
     }),
-    key!("tick_ms", Some("tick-ms"), state.namespace.tick_ms, |value: &Value| value
-        .number(&(1..=10))),
+    key!("tick_ms", Some("tick-ms"), state.namespace.tick_ms, |value: &Value| {
+        value.number(&(0..=u8::MAX)).map_err(|_| value.instead_of("1 or 10"))
+    }),
     key!(
         "instagram.shard_bits",
         Some("instagram-shard-bits"),
         state.namespace.instagram_shard_bits,
-        |value: &Value| { value.number(&(1..=22)) }
+        |value: &Value| {
+            let expected = "a number from the width of a slot to 22";
+            value.number(&(0..=u8::MAX)).map_err(|_| value.instead_of(expected))
+        }
     ),
-    key!(
-        "instagram.epoch",
-        Some("instagram-epoch"),
-        state.namespace.instagram_epoch,
-        |value: &Value| { value.number(&(0..=u64::MAX)) }
-    ),
+    key!("instagram.epoch", Some("instagram-epoch"), state.namespace.instagram_epoch, epoch),
     key!("uuid1.node", Some("uuid1-node"), uuid1_node, |value: &Value| {
         value.text::<Node>("slot, mac, or six bytes such as 02:00:5e:10:00:01,")
     }),
@@ -215,6 +213,12 @@ fn filesystems(value: &Value) -> Result<Vec<String>, String> {
     let names: Vec<_> = unfit_names().collect();
     let expected = format!("one of {}", names.join(", "));
     value.list(&expected, |text| names.contains(&text).then(|| text.to_owned()))
+}
+
+/// When timestamps begin. What is plausible is known later.
+fn epoch(value: &Value) -> Result<u64, String> {
+    let expected = "a time in Unix milliseconds, from 946684800000 (2000-01-01) to now,";
+    value.number(&(0..=u64::MAX)).map_err(|_| value.instead_of(expected))
 }
 
 fn pool(text: &str, value: &Value) -> Result<WorkerPool, String> {

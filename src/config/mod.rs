@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use coreflake_engine::{PlanError, Plans, PoolShare};
-use coreflake_protocol::Namespace;
+use coreflake_protocol::{Kind, Namespace};
 use ipnet::IpNet;
 
 use self::file::ConfigFile;
@@ -28,7 +28,7 @@ pub use self::problem::ConfigError;
 pub(crate) use self::problem::Problem;
 pub use self::state::{StateConfig, state_directory};
 pub use self::worker::WorkerConfig;
-use crate::args::{LogFormat, ServeArgs, UdpAllow};
+use crate::args::{FileArgs, LogFormat, NamespaceArgs, ServeArgs, StateArgs, UdpAllow};
 use crate::auth::Tokens;
 use crate::limits::Limits;
 use crate::ntp::{NtpMonitor, ServerName};
@@ -127,6 +127,22 @@ impl Config {
         Err(ConfigError { problems: file.problems, state: None })
     }
 
+    /// The namespace of IDs to take apart or to look for, which nobody here makes: its epochs may
+    /// be any.
+    ///
+    /// # Errors
+    ///
+    /// All problems at once: of the file, or else of the settings.
+    pub(crate) fn namespace(
+        file: &FileArgs,
+        namespace: &NamespaceArgs,
+    ) -> Result<Namespace, ConfigError> {
+        let state = StateArgs { namespace: namespace.clone(), ..StateArgs::default() };
+        let args = ServeArgs { config: file.config.clone(), state, ..ServeArgs::default() };
+        let args = Self::merged(&args)?;
+        namespace::of(&args.state.namespace, None).map_err(ConfigError::from)
+    }
+
     /// Supplies defaults for what is missing in `args`, and checks everything. `now_ms` is the time
     /// in Unix milliseconds. A file that is named in `args` is not looked at.
     ///
@@ -153,29 +169,29 @@ impl Config {
             }
         };
         let mut problem = |keys: &[&'static str], text| problems.push(Problem::of(keys, text));
-        let shards = args.shards.unwrap_or_else(default_shards);
         let gateway_threads = args.gateway_threads.unwrap_or(1);
         let gateways = if listeners.has_gateway() { gateway_threads } else { 0 };
         let pool_share = args.pool_share.unwrap_or(PoolShare::DEFAULT);
         let slots = args.worker_slots.unwrap_or(1);
-        let plans =
-            Plans::new(&checked, slots, shards, gateways, pool_share).map_err(|(kind, error)| {
-                match error {
-                    PlanError::TooManyGateways { .. } => problem(
-                        &["gateway.threads", "sequence.pool_share"],
-                        format!(
-                            "gateway-threads {gateways}: {error} at this pool-share, for {kind}"
-                        ),
-                    ),
-                    PlanError::SpaceTooLarge { .. } => problem(
-                        &["worker.slots", "layout"],
-                        format!("worker-slots {slots}: {error}, of kind {kind}"),
-                    ),
-                    PlanError::NoShard | PlanError::TooManyShards { .. } => {
-                        problem(&["shards"], format!("shards {shards}: {error}, for {kind}"));
-                    }
-                }
-            });
+        let plan = |shards| Plans::new(&checked, slots, shards, gateways, pool_share);
+        let plans = match args.shards {
+            Some(shards) => plan(shards),
+            None => shared_by_cores(cores(), plan),
+        };
+        let plans = plans.map_err(|(kind, error)| match error {
+            PlanError::TooManyGateways { .. } => problem(
+                &["gateway.threads", "sequence.pool_share"],
+                format!("gateway-threads {gateways}: {error} at this pool-share, for {kind}"),
+            ),
+            PlanError::SpaceTooLarge { .. } => problem(
+                &["worker.slots", "layout"],
+                format!("worker-slots {slots}: {error}, of kind {kind}"),
+            ),
+            PlanError::NoShard => problem(&["shards"], format!("shards 0: {error}")),
+            PlanError::TooManyShards { shards, .. } => {
+                problem(&["shards"], format!("shards {shards}: {error}, for {kind}"));
+            }
+        });
 
         let tokens = match &args.auth_token_file {
             Some(path) => Tokens::read(path)
@@ -235,9 +251,26 @@ fn limits(args: &ServeArgs) -> Limits {
     }
 }
 
-fn default_shards() -> u16 {
+fn cores() -> u16 {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     u16::try_from(cores).unwrap_or(u16::MAX)
+}
+
+/// A shard for each core, as far as every kind has numbers for them.
+fn shared_by_cores(
+    cores: u16,
+    plan: impl Fn(u16) -> Result<Plans, (Kind, PlanError)>,
+) -> Result<Plans, (Kind, PlanError)> {
+    let mut shards = cores;
+    loop {
+        match plan(shards) {
+            // Each round has fewer.
+            Err((_, PlanError::TooManyShards { shards_max, .. })) if shards_max > 0 => {
+                shards = u16::try_from(shards_max).unwrap_or(u16::MAX).min(shards - 1);
+            }
+            plans => return plans,
+        }
+    }
 }
 
 fn loopback_networks() -> Vec<IpNet> {

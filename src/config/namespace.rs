@@ -4,7 +4,7 @@ use coreflake_protocol::{Kind, Layout, LayoutError, Namespace, NamespaceError, W
 
 use crate::args::{NamespaceArgs, Node, ServeArgs};
 use crate::config::problem::Problem;
-use crate::timestamp;
+use crate::{details, timestamp};
 
 /// 2000-01-01T00:00:00Z in Unix milliseconds. A smaller number counts seconds, most likely.
 const EPOCH_MS_MIN: u64 = 946_684_800_000;
@@ -120,8 +120,9 @@ pub(super) fn node(args: &ServeArgs, namespace: &Namespace) -> Result<Option<u64
     };
     if namespace.slot_is_in_node() {
         return Err(wrong(format!(
-            "{node:012x}: a slot of {} bits does not fit the clock sequence: with more than 14 the \
-             node is made of the slot",
+            "{}: a slot of {} bits does not fit the clock sequence: with more than 14 the node is \
+             made of the slot",
+            details::node_text(node),
             widths.slot()
         )));
     }

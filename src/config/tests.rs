@@ -140,6 +140,28 @@ fn each_of_its_keys_works_when_its_comment_sign_is_taken_away() {
     }
 }
 
+/// A machine with many cores starts with any layout; who names a number of shards gets it or an
+/// error.
+#[test]
+fn cores_beyond_what_a_layout_can_share_get_no_shard() {
+    let shards = |args: &[&str], cores: u16| {
+        let namespace = config(args).unwrap().namespace;
+        let plan = |shards| Plans::new(&namespace, 1, shards, 2, PoolShare::DEFAULT);
+        shared_by_cores(cores, plan).unwrap().shards()
+    };
+    assert_eq!(shards(&["--shards", "1"], 64), 64);
+    let layout = ["--shards", "1", "--layout"];
+    assert_eq!(shards(&[&layout[..], &["javascript"]].concat(), 8), 8);
+    assert_eq!(shards(&[&layout[..], &["javascript"]].concat(), 1_024), 14);
+    // Kind instagram has the fewest there.
+    assert_eq!(shards(&[&layout[..], &["39+8+8+8"]].concat(), 1_024), 28);
+    let too_few = shared_by_cores(4, |shards| {
+        let error = PlanError::TooManyShards { shards, shards_max: 0 };
+        Err((Kind::Snowflake, error))
+    });
+    assert!(too_few.is_err());
+}
+
 #[test]
 fn a_layout_is_what_the_settings_say() {
     let namespace = |args: &[&str]| config(args).unwrap().namespace;
@@ -197,7 +219,7 @@ fn a_layout_that_cannot_be_names_the_setting() {
         ),
         (
             &["--layout", "42+8+8+5", "--uuid1-node", "02:00:5e:10:00:01"],
-            "uuid1-node 02005e100001: a slot",
+            "uuid1-node 02:00:5e:10:00:01: a slot",
         ),
     ] {
         let all = problems(args);

@@ -49,10 +49,12 @@ struct Bodies;
 
 impl Modify for Bodies {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
-        let post = openapi.paths.paths.get_mut("/api/v1/id").and_then(|path| path.post.as_mut());
-        if let Some(RefOr::T(body)) = post.and_then(|post| post.request_body.as_mut()) {
-            // It may be left out; an `Option` would have it `null`, too.
-            body.required = Some(Required::False);
+        for path in ["/api/v1/id", "/api/v1/ids"] {
+            let post = openapi.paths.paths.get_mut(path).and_then(|path| path.post.as_mut());
+            if let Some(RefOr::T(body)) = post.and_then(|post| post.request_body.as_mut()) {
+                // It may be left out; an `Option` would have it `null`, too.
+                body.required = Some(Required::False);
+            }
         }
     }
 }
@@ -81,6 +83,9 @@ enum Failures {
     /// No token, or a wrong one.
     #[response(status = 401)]
     Unauthenticated(#[to_schema] ErrorBody<'static>),
+    /// The body has not come in time.
+    #[response(status = 408)]
+    Late(#[to_schema] ErrorBody<'static>),
     /// The body is longer than 4 KiB.
     #[response(status = 413)]
     BodySize(#[to_schema] ErrorBody<'static>),
@@ -141,7 +146,7 @@ fn post_ids() {}
 #[utoipa::path(
     get, path = "/api/v1/parse", tag = "ids", security((), ("token" = [])),
     params(
-        ("id" = String, Query, description = "The ID: a number, a ULID or a UUID."),
+        ("id" = String, Query, description = "The ID: a number, a ULID or a UUID, or a text in `encoding`."),
         ("kind" = Option<String>, Query, description = "The kind of ID.",
          pattern = "^(snowflake|instagram|uuid1|ulid|uuid7)$"),
         ("encoding" = Option<String>, Query,
@@ -164,7 +169,7 @@ fn get_parse() {}
          description = "When it begins: RFC 3339, or milliseconds since the Unix epoch."),
         ("to" = String, Query, description = "When it ends; not before it begins."),
         ("kind" = Option<String>, Query, description = "The kind of ID; uuid1 does not sort by time.",
-         pattern = "^(snowflake|instagram|uuid1|ulid|uuid7)$"),
+         pattern = "^(snowflake|instagram|ulid|uuid7)$"),
         ("encoding" = Option<String>, Query,
          description = "How 64-bit IDs are written as text; not for other kinds.",
          pattern = "^(decimal|base62|crockford)$"),

@@ -59,8 +59,9 @@ impl SlotKey {
         }
         if record.fingerprint != self.fingerprint {
             return Err(format!(
-                "is of namespace {:016x}, this server's is {:016x}: epoch, layout, ticks and shards \
-                 of a slot never change; use another slot",
+                "is of namespace {:016x}, this server's is {:016x}: epochs, layout, ticks and shards \
+                 of a slot never change; set them as they were. Only a new namespace, whose IDs never \
+                 meet the old ones, begins with another slot or directory",
                 record.fingerprint, self.fingerprint
             ));
         }

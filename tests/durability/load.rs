@@ -173,7 +173,7 @@ impl Client {
         if self.kind.is_wide() {
             let ids = ids.wide(self.kind).expect("IDs of the kind");
             for id in ids.iter() {
-                rises(id.place(), id.place());
+                rises(id.rank(), id.rank());
                 self.taken.wide.push(id.place());
             }
             return ids.id_count();

@@ -91,7 +91,16 @@ fn parse_tells_what_is_in_an_id() {
     let answer = get(&server, &format!("/api/v1/parse?id={id}&kind=snowflake"));
     assert_eq!(answer.status, 200);
     let body = answer.json();
-    let expected = ["timestamp", "timestamp_ms", "datacenter_id", "worker_id", "sequence", "kind"];
+    let expected = [
+        "id",
+        "id_str",
+        "timestamp",
+        "timestamp_ms",
+        "datacenter_id",
+        "worker_id",
+        "sequence",
+        "kind",
+    ];
     assert_eq!(names(&body), HashSet::from(expected), "{body}");
     assert_eq!((&body["datacenter_id"], &body["worker_id"]), (&json!(3), &json!(7)));
     assert_eq!(body["sequence"], json!(id & 0xfff));

@@ -76,7 +76,10 @@ fn what_names_no_slot_has_none() {
     assert_eq!(parse(0x1782_bfca_c8c8), None);
     let javascript = Namespace::new(layout("41+2+4+6"), None, None).unwrap();
     let id = AnyId::narrow(Kind::Snowflake, Id::new(1 << 53).unwrap()).unwrap();
-    assert_eq!(javascript.parse(id), Err(IdError::PastEnd));
+    assert_eq!(
+        javascript.parse(id),
+        Err(IdError::PastEnd { id_max: javascript.layout().id_max() })
+    );
 }
 
 #[test]

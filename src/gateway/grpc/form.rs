@@ -44,8 +44,9 @@ impl Form {
                 return Err((Reject::InvalidRequest, text));
             }
         };
-        if let Some(kind) = kind.filter(|kind| kind.is_wide() && encoding.is_some()) {
-            return Err((Reject::InvalidRequest, IdError::NoEncoding(kind).to_string()));
+        if let Some((kind, encoding)) = kind.zip(encoding).filter(|(kind, _)| kind.is_wide()) {
+            let text = IdError::NoEncoding(kind, encoding).to_string();
+            return Err((Reject::InvalidRequest, text));
         }
         Ok(Self { kind, encoding, is_named: kind.is_some() || encoding.is_some() })
     }
@@ -63,18 +64,25 @@ impl Form {
         }
     }
 
+    /// The ID that is asked about, as it was given, to be shown.
+    pub(super) fn shown(request: &ParseIdRequest) -> String {
+        if request.text.is_empty() {
+            return format!("id {}", request.id);
+        }
+        let text: String = request.text.escape_debug().take(SHOWN_MAX).collect();
+        format!("text `{text}`")
+    }
+
     /// The ID that is asked about: the text, or else the number.
     pub(super) fn read(self, request: &ParseIdRequest) -> Result<AnyId, String> {
         let ParseIdRequest { id: number, text, .. } = request;
         if !text.is_empty() {
-            let shown: String = text.escape_debug().take(SHOWN_MAX).collect();
+            let shown = Self::shown(request);
             if *number != 0 {
-                return Err(format!(
-                    "id {number} and text `{shown}` are both given: one is allowed"
-                ));
+                return Err(format!("id {number} and {shown} are both given: one is allowed"));
             }
             return AnyId::read(text, self.kind, self.encoding)
-                .map_err(|error| format!("text `{shown}`: {error}"));
+                .map_err(|error| format!("{shown}: {error}"));
         }
         if let Some(encoding) = self.encoding {
             return Err(format!("encoding {} is for a text, and none is given", encoding.name()));

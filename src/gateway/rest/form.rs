@@ -32,8 +32,8 @@ impl Form {
             })
         });
         let encoding = encoding.transpose()?;
-        if let Some(kind) = kind.filter(|kind| kind.is_wide() && encoding.is_some()) {
-            return Err(ApiError::parameter(IdError::NoEncoding(kind).to_string()));
+        if let Some((kind, encoding)) = kind.zip(encoding).filter(|(kind, _)| kind.is_wide()) {
+            return Err(ApiError::parameter(IdError::NoEncoding(kind, encoding).to_string()));
         }
         Ok(Self { kind, encoding })
     }
@@ -61,7 +61,7 @@ pub(crate) struct Text {
     encoding: Encoding,
 }
 
-/// What [`Bare`] looks like.
+/// An ID: a number if it has 64 bits, else its text.
 #[derive(ToSchema)]
 #[schema(example = 780_469_450_963_943_424_u64)]
 #[serde(untagged)]

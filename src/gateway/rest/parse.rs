@@ -10,21 +10,29 @@ use utoipa::ToSchema;
 use crate::details::Details;
 use crate::gateway::desk::Desk;
 use crate::gateway::rest::error::ApiError;
-use crate::gateway::rest::form::Form;
+use crate::gateway::rest::form::{Bare, BareSchema, Form, Text};
 use crate::gateway::rest::params::{Query, shown};
 use crate::timestamp;
 
 /// The parts of an ID, by the settings of this server.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PartsBody {
+    /// The ID.
+    #[schema(value_type = BareSchema)]
+    id: Bare,
+    /// The ID as text, as it was given.
+    #[schema(value_type = String)]
+    id_str: Text,
     /// When the ID was issued: RFC 3339, UTC, with milliseconds; null beyond the year 9999.
-    #[schema(example = "2030-04-30T18:12:02.167Z")]
+    #[schema(required, example = "2030-04-30T18:12:02.167Z")]
     timestamp: Option<String>,
     /// The same in milliseconds since the Unix epoch.
     timestamp_ms: u64,
     /// The datacenter; null when the ID names no slot of this server's namespace.
+    #[schema(required)]
     datacenter_id: Option<u16>,
     /// The worker; null as well then.
+    #[schema(required)]
     worker_id: Option<u16>,
     /// The number within the timestamp: the sequence of a 64-bit ID, the counter of others.
     sequence: u32,
@@ -40,10 +48,15 @@ pub(crate) struct PartsBody {
 pub(super) fn parse(desk: &Desk, request: &Request) -> Result<Response, ApiError> {
     let query = Query::read(request.uri().query(), &["id", "kind", "encoding"])?;
     let form = Form::read(&query, None, None)?;
-    let id = id(query.get("id"), form)?;
-    let parsed = desk.identity.namespace.parse(id);
-    let parsed = parsed.map_err(|error| ApiError::id(format!("id `{id}`: {error}")))?;
+    let text = query.get("id");
+    let id = id(text, form)?;
+    let parsed = desk.identity.namespace.parse(id).map_err(|error| {
+        let given = shown(text.unwrap_or_default());
+        ApiError::id(format!("id `{given}`: {error}"))
+    })?;
     let body = PartsBody {
+        id: Bare(id),
+        id_str: form.text(id),
         timestamp: timestamp::rfc3339_of(parsed.unix_ms),
         timestamp_ms: parsed.unix_ms,
         datacenter_id: parsed.slot.map(Slot::datacenter_id),

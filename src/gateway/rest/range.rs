@@ -16,12 +16,12 @@ use crate::timestamp;
 /// issued.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RangeBody {
-    /// When it begins: RFC 3339, UTC, with milliseconds.
-    #[schema(example = "2026-11-01T00:00:00.000Z")]
-    from: String,
+    /// When it begins: RFC 3339, UTC, with milliseconds; null beyond the year 9999.
+    #[schema(required, example = "2026-11-01T00:00:00.000Z")]
+    from: Option<String>,
     /// When it ends; the last millisecond belongs to it.
-    #[schema(example = "2026-11-30T23:59:59.999Z")]
-    to: String,
+    #[schema(required, example = "2026-11-30T23:59:59.999Z")]
+    to: Option<String>,
     /// The beginning in milliseconds since the Unix epoch.
     from_ms: u64,
     /// The end in milliseconds since the Unix epoch.
@@ -52,8 +52,8 @@ pub(super) fn range(desk: &Desk, request: &Request) -> Result<Response, ApiError
     let bounds = desk.identity.namespace.bounds(kind, from_ms, to_ms);
     let bounds = bounds.map_err(|error| ApiError::parameter(error.to_string()))?;
     let body = RangeBody {
-        from: timestamp::rfc3339(from_ms),
-        to: timestamp::rfc3339(to_ms),
+        from: timestamp::rfc3339_of(from_ms),
+        to: timestamp::rfc3339_of(to_ms),
         from_ms,
         to_ms,
         min_id: Bare(bounds.min),
