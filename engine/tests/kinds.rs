@@ -4,7 +4,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use coreflake_engine::{Demand, Entropy, Incarnation, Outcome, Plans, PoolShare, Window};
+use coreflake_engine::{
+    Demand, Entropy, Incarnation, Lane, LaneEnd, Outcome, Plans, PoolShare, Window,
+};
 use coreflake_protocol::{AnyId, Count, Id, Kind, Layout, Namespace};
 use proptest::prelude::*;
 
@@ -40,6 +42,11 @@ enum Event {
     Restart {
         release: bool,
     },
+    /// The process goes on with other slots, some of which it may have had before.
+    Move {
+        first: u16,
+        release: bool,
+    },
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -51,15 +58,21 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(lane, kind, count)| Event::Generate { lane, kind, count }),
         2 => Just(Event::Extend),
         2 => any::<bool>().prop_map(|release| Event::Restart { release }),
+        2 => (0..4u16, any::<bool>()).prop_map(|(first, release)| Event::Move { first, release }),
     ]
 }
 
-/// A node of one slot whose record outlives it.
+/// A node whose records outlive it.
 struct Node {
     namespace: Namespace,
+    /// The first of its slots, and how many follow each other.
+    first: u16,
     slots: u16,
     shards: u16,
     incarnation: Incarnation,
+    /// The bounds in the records of all slots that were ever used.
+    bounds_ms: HashMap<u16, u64>,
+    lo_ms: u64,
     bound_ms: u64,
     now_ms: u64,
     starts: u8,
@@ -71,35 +84,72 @@ impl Node {
     }
 
     fn with_shards(namespace: Namespace, slots: u16, shards: u16) -> Self {
-        let bound_ms = START_MS - 10;
-        let incarnation = begin(namespace, slots, shards, bound_ms, 0);
-        let mut node =
-            Self { namespace, slots, shards, incarnation, bound_ms, now_ms: START_MS, starts: 0 };
-        node.open();
+        let (lo_ms, bound_ms) = (START_MS - 10, START_MS - 10);
+        let incarnation = begin(namespace, 0..slots, shards, lo_ms, 0);
+        let mut node = Self {
+            namespace,
+            first: 0,
+            slots,
+            shards,
+            incarnation,
+            bounds_ms: HashMap::new(),
+            lo_ms,
+            bound_ms,
+            now_ms: START_MS,
+            starts: 0,
+        };
+        node.reserve(START_MS + AHEAD_MS);
+        node.incarnation.gate.open(Window::won(lo_ms, START_MS + AHEAD_MS));
         node
     }
 
-    fn open(&mut self) {
-        let lo_ms = self.bound_ms;
-        self.bound_ms = self.now_ms + AHEAD_MS;
-        self.incarnation.gate.open(Window::won(lo_ms, self.bound_ms));
+    fn held(&self) -> std::ops::Range<u16> {
+        self.first..self.first + self.slots
     }
 
-    /// As the control plane does it: a bound that is too far ahead is waited for.
-    fn restart(&mut self, release: bool) {
+    fn reserve(&mut self, bound_ms: u64) {
+        self.bound_ms = bound_ms;
+        self.bounds_ms.extend(self.held().map(|slot| (slot, bound_ms)));
+    }
+
+    /// As the control plane does it: what was entered stays behind the bound, or else all of it.
+    fn end(&mut self, release: bool) -> Vec<LaneEnd> {
         let lanes = core::mem::take(&mut self.incarnation.lanes);
-        if release && let Some(issued_ms) = Incarnation::end(lanes) {
-            self.bound_ms = self.bound_ms.min(issued_ms);
+        let ends = lanes.iter().map(Lane::end).collect();
+        let entered_ms = Incarnation::end(lanes).unwrap_or(self.lo_ms);
+        if release {
+            self.reserve(self.bound_ms.min(entered_ms.max(self.lo_ms)));
         }
-        self.now_ms = self.now_ms.max(self.bound_ms.saturating_sub(900));
+        ends
+    }
+
+    /// A bound that is too far ahead is waited for.
+    fn begin(&mut self) {
+        let bounds = self.held().filter_map(|slot| self.bounds_ms.get(&slot).copied());
+        self.lo_ms = bounds.max().unwrap_or(START_MS - 10);
+        self.now_ms = self.now_ms.max(self.lo_ms.saturating_sub(900));
         self.starts += 1;
-        let Self { namespace, slots, shards, bound_ms, starts, .. } = *self;
-        self.incarnation = begin(namespace, slots, shards, bound_ms, starts);
-        self.open();
+        self.incarnation = begin(self.namespace, self.held(), self.shards, self.lo_ms, self.starts);
+        self.reserve(self.now_ms + AHEAD_MS);
+        self.incarnation.gate.open(Window::won(self.lo_ms, self.bound_ms));
+    }
+
+    fn restart(&mut self, release: bool) {
+        self.end(release);
+        self.begin();
+    }
+
+    fn move_to(&mut self, first: u16, release: bool) {
+        let ends = self.end(release);
+        self.first = first;
+        self.begin();
+        for (lane, end) in self.incarnation.lanes.iter_mut().zip(ends) {
+            lane.succeed(end);
+        }
     }
 
     fn extend(&mut self) {
-        self.bound_ms = self.bound_ms.max(self.now_ms + AHEAD_MS);
+        self.reserve(self.bound_ms.max(self.now_ms + AHEAD_MS));
         self.incarnation.gate.raise(self.bound_ms);
     }
 
@@ -115,10 +165,17 @@ impl Node {
     }
 }
 
-fn begin(namespace: Namespace, slots: u16, shards: u16, lo_ms: u64, start: u8) -> Incarnation {
-    let plans = Plans::new(&namespace, slots, shards, 1, PoolShare::DEFAULT).unwrap();
+fn begin(
+    namespace: Namespace,
+    slots: std::ops::Range<u16>,
+    shards: u16,
+    lo_ms: u64,
+    start: u8,
+) -> Incarnation {
+    let count = u16::try_from(slots.len()).unwrap();
+    let plans = Plans::new(&namespace, count, shards, 1, PoolShare::DEFAULT).unwrap();
     let layout = namespace.layout();
-    let slots: Vec<_> = (0..slots).map(|id| layout.slot(1, id.into()).unwrap()).collect();
+    let slots: Vec<_> = slots.map(|id| layout.slot(1, id.into()).unwrap()).collect();
     Incarnation::begin(namespace, &slots, &plans, lo_ms, &Entropy::new([start; 32], None))
 }
 
@@ -149,6 +206,8 @@ proptest! {
                     node.restart(release);
                     last.clear();
                 }
+                // Whoever is served goes on: the IDs of a lane rise from slot to slot.
+                Event::Move { first, release } => node.move_to(first, release),
                 Event::Generate { lane, kind, count } => {
                     let (ids, outcome) = node.generate(lane, kind, count);
                     for id in ids {
@@ -159,7 +218,7 @@ proptest! {
                         let parsed = namespace.parse(id).unwrap();
                         let slot = parsed.slot.unwrap();
                         prop_assert_eq!(slot.datacenter_id(), 1);
-                        prop_assert!(slot.worker_id() < slots);
+                        prop_assert!(node.held().contains(&slot.worker_id()));
                         prop_assert!(parsed.unix_ms <= node.bound_ms);
                         prop_assert!(parsed.unix_ms.saturating_sub(node.now_ms) < 1_000);
                     }
