@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coreflake_protocol::{
-    AnyId, Count, Health, Id as SnowflakeId, Info, Kind as IdKind, ParseReply, Request,
+    AnyId, Count, Health, Id as SnowflakeId, IdError, Info, Kind as IdKind, ParseReply, Request,
 };
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -87,14 +87,21 @@ impl Client {
         Ok(Batch::new(answers.iter().flat_map(Answer::runs).copied()))
     }
 
-    /// Takes an ID of any kind apart by the settings of the server. Whether that server made it is
-    /// not checked.
+    /// Takes an ID of any kind apart by the settings of the server: an [`AnyId`], a
+    /// [`SnowflakeId`], a [`Ulid`](crate::Ulid) or a [`Uuid`](crate::Uuid). Whether that server
+    /// made it is not checked. What only some kinds have can be had without a server: see
+    /// [`Namespace::shard`](crate::Namespace::shard) and [`AnyId::node`].
     ///
     /// # Errors
     ///
-    /// As [`next`](Self::next).
-    pub async fn parse(&self, id: impl Into<AnyId>) -> Result<ParseReply, Error> {
-        match self.call(Request::Parse { id: id.into() }).await? {
+    /// As [`next`](Self::next), and for a UUID of a version that is no kind.
+    pub async fn parse<I>(&self, id: I) -> Result<ParseReply, Error>
+    where
+        I: TryInto<AnyId>,
+        IdError: From<I::Error>,
+    {
+        let id = id.try_into().map_err(|error| Error::new(Kind::Id(error.into())))?;
+        match self.call(Request::Parse { id }).await? {
             Answer::Parse(parts) => Ok(parts),
             _ => unreachable!("{PAIRED}"),
         }

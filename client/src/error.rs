@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coreflake_protocol::{BoundsError, ErrorCode};
+use coreflake_protocol::{BoundsError, ErrorCode, IdError};
 
 use crate::batch::COUNT_MAX;
 use crate::call::{Failure, Lost, Refusal};
@@ -43,6 +43,8 @@ pub(crate) enum Kind {
     Refused { endpoint: Arc<str>, refusal: Refusal },
     #[error("{0}")]
     Range(BoundsError),
+    #[error("this is no ID: {0}")]
+    Id(IdError),
 }
 
 impl Error {
@@ -102,7 +104,8 @@ impl Error {
             | Kind::Forked { .. }
             | Kind::Ended { .. }
             | Kind::Count { .. }
-            | Kind::Range(_) => false,
+            | Kind::Range(_)
+            | Kind::Id(_) => false,
         }
     }
 

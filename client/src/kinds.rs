@@ -69,6 +69,33 @@ impl Client {
         self.wide(IdKind::Ulid, AnyId::ulid).await
     }
 
+    /// `count` new UUIDs of version 1, 1 to 1,000,000: see [`next_batch_of`](Self::next_batch_of).
+    ///
+    /// # Errors
+    ///
+    /// As [`next_batch`](Self::next_batch).
+    pub async fn uuid1s(&self, count: u32) -> Result<Vec<Uuid>, Error> {
+        self.wide_batch(IdKind::Uuid1, count, AnyId::uuid).await
+    }
+
+    /// `count` new UUIDs of version 7, 1 to 1,000,000: see [`next_batch_of`](Self::next_batch_of).
+    ///
+    /// # Errors
+    ///
+    /// As [`next_batch`](Self::next_batch).
+    pub async fn uuid7s(&self, count: u32) -> Result<Vec<Uuid>, Error> {
+        self.wide_batch(IdKind::Uuid7, count, AnyId::uuid).await
+    }
+
+    /// `count` new ULIDs, 1 to 1,000,000: see [`next_batch_of`](Self::next_batch_of).
+    ///
+    /// # Errors
+    ///
+    /// As [`next_batch`](Self::next_batch).
+    pub async fn ulids(&self, count: u32) -> Result<Vec<Ulid>, Error> {
+        self.wide_batch(IdKind::Ulid, count, AnyId::ulid).await
+    }
+
     /// The smallest and the largest ID of a stretch of time, in Unix milliseconds and with both
     /// ends included, by the settings of the server. Who has asked [`info`](Self::info) before can
     /// do without a server: [`Namespace::bounds`](coreflake_protocol::Namespace::bounds).
@@ -84,5 +111,15 @@ impl Client {
     async fn wide<T>(&self, kind: IdKind, form: fn(AnyId) -> Option<T>) -> Result<T, Error> {
         let id = self.next_of(kind).await?;
         Ok(form(id).unwrap_or_else(|| unreachable!("{PAIRED}")))
+    }
+
+    async fn wide_batch<T>(
+        &self,
+        kind: IdKind,
+        count: u32,
+        form: fn(AnyId) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
+        let ids = self.next_batch_of(kind, count).await?;
+        Ok(ids.into_iter().filter_map(form).collect())
     }
 }

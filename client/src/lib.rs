@@ -41,10 +41,15 @@
 //!
 //! [`next`](Client::next) brings a [`SnowflakeId`]; [`instagram`](Client::instagram),
 //! [`uuid1`](Client::uuid1), [`uuid7`](Client::uuid7) and [`ulid`](Client::ulid) bring the others,
-//! and [`next_of`](Client::next_of) any [`Kind`] as an [`AnyId`].
+//! and [`next_of`](Client::next_of) any [`Kind`] as an [`AnyId`]:
+//!
+//! ```no_run
+#![doc = include_str!("../examples/kinds.rs")]
+//! ```
 //!
 //! With the feature `serde`, IDs can be part of what is written and read. In JSON a [`SnowflakeId`]
-//! is a string, since many readers lose the last digits of large numbers; numbers are read too:
+//! is a string, since many readers lose the last digits of large numbers; numbers are read too. An
+//! [`AnyId`] is written as text, and read by its own type:
 //!
 //! ```
 //! # #[cfg(feature = "serde")] {

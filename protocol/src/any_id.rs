@@ -1,6 +1,8 @@
 //! An ID of any kind.
 
+use core::convert::Infallible;
 use core::fmt;
+use core::str::FromStr;
 
 use uuid::Uuid;
 
@@ -245,6 +247,22 @@ impl From<Id> for AnyId {
 impl From<Ulid> for AnyId {
     fn from(ulid: Ulid) -> Self {
         Self { kind: Kind::Ulid, bits: ulid.as_u128() }
+    }
+}
+
+impl FromStr for AnyId {
+    type Err = IdError;
+
+    /// As [`AnyId::read`] without a kind or an encoding.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::read(text, None, None)
+    }
+}
+
+impl From<Infallible> for IdError {
+    /// What converts without an error has none.
+    fn from(never: Infallible) -> Self {
+        match never {}
     }
 }
 

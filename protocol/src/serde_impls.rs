@@ -8,6 +8,7 @@ use core::str::FromStr;
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::any_id::AnyId;
 use crate::encoding::Encoding;
 use crate::id::Id;
 use crate::ulid::Ulid;
@@ -56,6 +57,14 @@ impl<'de> Deserialize<'de> for Id {
     }
 }
 
+impl Serialize for AnyId {
+    /// As text, whatever the format. It can be read as a [`Id`], a [`Ulid`] or a `Uuid`; which of
+    /// the 64-bit kinds it is, it does not say.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl Serialize for Ulid {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
@@ -98,6 +107,7 @@ impl<'de> Deserialize<'de> for Ulid {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kind::Kind;
 
     #[test]
     fn ids_are_strings_in_json() {
@@ -109,7 +119,10 @@ mod tests {
         for text in ["-1", "9223372036854775808", "\"\"", "\"x\"", "1.5", "null"] {
             assert!(serde_json::from_str::<Id>(text).is_err(), "{text}");
         }
+        let instagram = AnyId::narrow(Kind::Instagram, id);
+        assert_eq!(serde_json::to_string(&instagram).unwrap(), "\"1234567890123456789\"");
         let ulid: Ulid = "01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
+        assert_eq!(serde_json::to_string(&AnyId::from(ulid)).unwrap(), format!("\"{ulid}\""));
         let text = "\"01ARZ3NDEKTSV4RRFFQ69G5FAV\"";
         assert_eq!(serde_json::to_string(&ulid).unwrap(), text);
         assert_eq!(serde_json::from_str::<Ulid>(text).unwrap(), ulid);

@@ -71,6 +71,14 @@ fn every_kind_comes_over_both_doors() {
         block_on(async {
             let client = client(&endpoint);
             let mut seen = BTreeSet::new();
+            // What is handed out can be given back, whatever its type.
+            assert_eq!(
+                client.parse(client.uuid7().await.unwrap()).await.unwrap().slot,
+                Some((2, 6))
+            );
+            let ulids = client.ulids(100).await.unwrap();
+            assert!(ulids.len() == 100 && ulids.is_sorted());
+            assert_eq!(client.uuid1s(100).await.unwrap().len(), 100);
             let singles = [
                 client.instagram().await,
                 client.uuid1().await.map(|uuid| uuid.try_into().unwrap()),

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use coreflake_client::{Client, Health, ParseReply, ServingState, Ulid};
+use coreflake_client::{Client, Health, ParseReply, ServingState, Ulid, Uuid};
 use coreflake_protocol::Response;
 use coreflake_protocol::{ClockState, StoreState};
 
@@ -84,6 +84,8 @@ async fn every_operation_is_asked_and_answered() {
     let parsed = client.parse(id(9)).await.unwrap();
     assert_eq!((parsed.datacenter_id(), parsed.worker_id()), (Some(1), Some(2)));
     assert_eq!(parsed, parts);
+    let error = client.parse(Uuid::nil()).await.unwrap_err();
+    assert!(error.to_string().contains("this is no ID") && !error.is_retryable(), "{error}");
     let parsed = client.parse(Ulid::from_u128(5)).await.unwrap();
     assert_eq!((parsed.datacenter_id(), parsed), (None, nowhere));
     assert_eq!(client.health().await.unwrap(), health);
