@@ -228,6 +228,13 @@ impl Report {
                 self.errors,
             ));
         }
+        if self.ids < self.requests.saturating_mul(self.count.into()) {
+            self.warnings.push(format!(
+                "a request brought {:.1} IDs on average, not {}: a datagram holds what fits into it",
+                self.ids as f64 / self.requests as f64,
+                self.count,
+            ));
+        }
         if verifier_stalls > 0 {
             self.warnings.push(format!(
                 "the verifier was too slow {verifier_stalls} times: the latencies include waiting for it"

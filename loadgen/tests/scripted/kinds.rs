@@ -33,6 +33,16 @@ fn a_clean_run_of_every_wide_kind_is_verified() {
 }
 
 #[test]
+fn replies_with_fewer_ids_than_asked_for_are_told() {
+    let target = udp(|number, _| grown(Kind::Ulid, number, 74));
+    let flags = "--kind ulid --rate 500 --duration 300ms --connections 2 --count 100 --verify";
+    let outcome = loadgen(&target, flags);
+    outcome.assert_code(0);
+    let warnings = outcome.report["warnings"].to_string();
+    assert!(warnings.contains("brought 74.0 IDs on average, not 100"), "{warnings}");
+}
+
+#[test]
 fn a_duplicate_among_wide_ids_is_found_and_named() {
     let target =
         tcp(|number, count| grown(Kind::Ulid, if number == 90 { 40 } else { number }, count));
