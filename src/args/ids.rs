@@ -3,9 +3,7 @@
 use core::str::FromStr;
 use std::path::PathBuf;
 
-use clap::error::ErrorKind;
-use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, Error};
+use clap::Args;
 use coreflake_protocol::{Encoding, Kind};
 
 use crate::args::NamespaceArgs;
@@ -58,7 +56,9 @@ pub struct ParseArgs {
 
     /// The system that made them: twitter, discord, mastodon, instagram, sony or sony-v2
     /// [default: this one]; --epoch may say when its timestamps begin
-    #[arg(long, value_name = "SYSTEM", conflicts_with = "kind")]
+    #[arg(long, value_name = "SYSTEM", conflicts_with_all = [
+        "kind", "config", "layout", "tick_ms", "instagram_shard_bits", "instagram_epoch",
+    ])]
     pub preset: Option<&'static Preset>,
 
     /// The file that says what the namespace is.
@@ -77,27 +77,6 @@ pub struct FileArgs {
     /// environment come first
     #[arg(long, value_name = "FILE", env = "COREFLAKE_CONFIG")]
     pub config: Option<PathBuf>,
-}
-
-impl ParseArgs {
-    /// Leaves out of the namespace what only the environment says, if the IDs are another system's:
-    /// it speaks of this one. What the command line says of a layout is an error then.
-    pub(super) fn settle(&mut self, matches: &ArgMatches) -> Result<(), Error> {
-        if self.preset.is_none() {
-            return Ok(());
-        }
-        let is_given = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
-        let ours = ["config", "layout", "tick_ms", "instagram_shard_bits", "instagram_epoch"];
-        if let Some(name) = ours.into_iter().find(|name| is_given(name)) {
-            let flag = name.replace('_', "-");
-            let text = format!("--{flag} cannot be used with --preset, which has a layout\n");
-            return Err(Error::raw(ErrorKind::ArgumentConflict, text));
-        }
-        let epoch = self.namespace.epoch.filter(|_| is_given("epoch"));
-        self.namespace = NamespaceArgs { epoch, ..NamespaceArgs::default() };
-        self.file.config = None;
-        Ok(())
-    }
 }
 
 /// The IDs of a stretch of time.

@@ -9,7 +9,7 @@ mod value;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use self::ids::{FileArgs, GenerateArgs, ParseArgs, RangeArgs, Time};
 pub use self::namespace::{LayoutArg, NamespaceArgs, Node};
@@ -44,18 +44,24 @@ impl Cli {
     }
 
     fn try_read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let matches = Self::command().try_get_matches_from(with_command(args))?;
-        Self::of(&matches).map_err(|error| error.format(&mut Self::command()))
-    }
-
-    fn of(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let mut cli = Self::from_arg_matches(matches)?;
-        if let (Command::Parse(parse), Some((_, given))) = (&mut cli.command, matches.subcommand())
-        {
-            parse.settle(given)?;
+        let args = with_command(args);
+        let mut command = Self::command();
+        if names_preset(&args) {
+            // What the environment says is about the IDs of this system, right or wrong.
+            let without = |arg: Arg| arg.env(None::<&'static str>);
+            command = command.mut_subcommand("parse", |parse| parse.mut_args(without));
         }
-        Ok(cli)
+        let matches = command.try_get_matches_from_mut(args)?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
     }
+}
+
+/// Whether IDs of another system are to be taken apart.
+fn names_preset(args: &[OsString]) -> bool {
+    args.iter().take_while(|arg| *arg != "--").any(|arg| {
+        let name = arg.as_encoded_bytes();
+        name == b"--preset" || name.starts_with(b"--preset=")
+    })
 }
 
 /// Puts `serve` where no command stands.

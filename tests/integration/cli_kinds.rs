@@ -54,7 +54,7 @@ fn parse_reads_ids_of_other_systems() {
     let expected = r#"{"id":175928847299117063,"id_str":"175928847299117063","timestamp":"2016-04-30T11:18:25.796Z","timestamp_ms":1462015105796,"worker_id":1,"process_id":0,"increment":7,"preset":"discord"}"#;
     assert_eq!(*discord, serde_json::from_str::<Value>(expected).unwrap());
     // What the environment says of this system is not about another one.
-    let ours = [("COREFLAKE_EPOCH", "1600000000000"), ("COREFLAKE_LAYOUT", "javascript")];
+    let ours = [("COREFLAKE_EPOCH", "1600000000000"), ("COREFLAKE_LAYOUT", "nonsense")];
     let args = ["parse", "--preset", "discord", "175928847299117063"];
     let beside = feed(coreflake().envs(ours).args(args), b"");
     assert_eq!(json(&beside.assert_code(0).stdout)[0], *discord);
