@@ -74,7 +74,7 @@ PYTHON
 
 prove snowflake 1000
 prove instagram 1000
-prove uuid1 200
+prove uuid1 1000
 # They are so many that their proof is what takes the time.
 prove ulid 20
 prove uuid7 20

@@ -159,9 +159,11 @@ fn a_genesis_that_was_changed_is_refused(kind: Kind) {
         assert_eq!(values.get(&key).as_deref(), bytes, "nobody makes it anew");
         values.put(&key, &original);
     }
-    let epochs = ["epoch 1609459200000", "epoch 1600000000000", "--store-prefix"];
+    let epochs = ["epoch 1609459200000, not 1600000000000", "--store-prefix"];
     let other = ["--epoch", "1600000000000"];
     setting.refuses("state", &[&FIXED[..], &other].concat(), &epochs);
+    let ticks = [&FIXED[..], &["--tick-ms", "10"]].concat();
+    setting.refuses("state", &ticks, &["(tick-ms 1, not 10)"]);
     setting.slots("adopt", &[adopt, other].concat()).assert_code(1).assert_says(&epochs);
 
     values.attach(&key, &original);
