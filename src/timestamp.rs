@@ -17,7 +17,8 @@ pub(crate) fn rfc3339_of(unix_ms: u64) -> Option<String> {
 /// Such a time in milliseconds since the Unix epoch, if it is one after that. A leap second is
 /// none: Unix time has no number for it.
 pub(crate) fn parse(text: &str) -> Option<u64> {
-    if text.contains(":60") {
+    let (_, time) = text.split_once(['T', 't', ' '])?;
+    if time.chars().filter(|letter| *letter != ':').skip(4).take(2).eq("60".chars()) {
         return None;
     }
     text.parse::<Timestamp>().ok()?.as_millisecond().try_into().ok()
@@ -45,7 +46,11 @@ mod tests {
         assert_eq!(rfc3339(1_903_803_122_167), "2030-04-30T18:12:02.167Z");
         assert_eq!(rfc3339_of((1 << 48) - 1), None, "the year 10889");
         let wrong = ["", "-1", "1e3", "2030-04-30", "now", "1903803122167.5"];
-        for text in wrong.into_iter().chain(["1960-01-01T00:00:00Z", "2016-12-31T23:59:60Z"]) {
+        for text in wrong.into_iter().chain([
+            "1960-01-01T00:00:00Z",
+            "2016-12-31T23:59:60Z",
+            "20161231T235960Z",
+        ]) {
             assert_eq!(read(text), None, "{text}");
         }
     }

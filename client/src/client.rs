@@ -72,7 +72,7 @@ impl Client {
     }
 
     /// `count` new IDs of kind `snowflake`, 1 to 1,000,000. More than 4,096 are asked for with
-    /// several requests at once, over UDP with up to 32. The deadline is that of any call, so a
+    /// several requests at once, over UDP with 2 to 32. The deadline is that of any call, so a
     /// large batch may need a longer [`call_timeout`](ClientBuilder::call_timeout).
     ///
     /// # Errors

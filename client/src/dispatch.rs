@@ -16,12 +16,19 @@ use crate::endpoint::Transport;
 use crate::error::{Error, Kind};
 use crate::link::{Link, State};
 
-/// Datagrams of one batch on their way at a time. Their replies fit into the buffer that Linux
-/// gives a socket (212,992 bytes, of which each takes 2,304), also while other calls are under way.
+/// Requests of the largest batch, all on their way at the same time over TCP.
+const REQUESTS_MAX: usize = COUNT_MAX.div_ceil(Count::MAX) as usize;
+
+/// Datagrams of one batch on their way at a time, at first and at least: while one is waited for,
+/// another one waits for the next tick.
+const DATAGRAMS_MIN: usize = 2;
+
+/// Datagrams of one batch on their way at most. Their replies fit into the buffer that Linux gives
+/// a socket (212,992 bytes, of which each takes 2,304), also while other calls are under way.
 const DATAGRAMS_MAX: usize = 32;
 
-/// Requests of the largest batch, all on their way at the same time.
-const REQUESTS_MAX: usize = COUNT_MAX.div_ceil(Count::MAX) as usize;
+/// IDs that these datagrams ask for at most: half of what a server lets one source wait for.
+const DATAGRAM_IDS_MAX: u32 = 32_768;
 
 /// Hands calls to the background task and waits for them.
 #[derive(Debug)]
@@ -33,7 +40,15 @@ pub(crate) struct Dispatch {
     process_id: u32,
 }
 
-/// The failures of one call so far and the time it has left.
+/// How many requests of one batch are on their way.
+#[derive(Debug)]
+struct Window {
+    size: usize,
+    size_min: usize,
+    size_max: usize,
+}
+
+/// The failures of one call in a row and the time it has left.
 struct Retry<'a> {
     config: &'a Config,
     deadline: Instant,
@@ -70,29 +85,30 @@ impl Dispatch {
 
     /// Answers with `count` IDs together. The requests of a round are all on their way before the
     /// first reply is waited for; what they leave missing, because they failed or were answered in
-    /// part, is asked for in the next. Each round brings an ID or is a failure, so that `count` and
-    /// the attempts bound them, if the deadline does not.
+    /// part, is asked for in the next. A round brings an ID or is one of so many failures in a row,
+    /// so that `count` and the attempts bound them, if the deadline does not.
     pub(crate) async fn generate(&self, kind: IdKind, count: u32) -> Result<Vec<Answer>, Error> {
         self.check_process()?;
         let mut retry = Retry::new(&self.config, Instant::now());
-        let (requests_max, piece_max) = match self.config.endpoint.transport() {
-            Transport::Tcp => (REQUESTS_MAX, Count::MAX),
-            Transport::Udp => (DATAGRAMS_MAX, datagram::count_max(kind)),
+        let (mut window, piece) = match self.config.endpoint.transport() {
+            Transport::Tcp => (Window::whole(), Count::MAX),
+            Transport::Udp => Window::of_datagrams(kind),
         };
-        let mut piece = piece_max;
         let mut answers = Vec::new();
         let mut missing = count;
         loop {
             let mut waiting = Vec::new();
-            for count in pieces(missing, piece).take(requests_max) {
-                waiting.push(self.submit(Request::Generate { kind, count }, retry.deadline).await?);
+            for count in pieces(missing, piece).take(window.size) {
+                let request = Request::Generate { kind, count };
+                waiting.push((count.get(), self.submit(request, retry.deadline).await?));
             }
             let mut failed = None;
-            let mut largest = 0;
-            for outcome in waiting {
+            let mut are_whole = true;
+            let missed = missing;
+            for (count, outcome) in waiting {
                 match self.outcome(outcome, retry.deadline).await? {
                     Ok(answer) => {
-                        largest = largest.max(answer.id_count());
+                        are_whole &= answer.id_count() == count;
                         missing = missing.saturating_sub(answer.id_count());
                         answers.push(answer);
                     }
@@ -103,13 +119,12 @@ impl Dispatch {
             if missing == 0 {
                 return Ok(answers);
             }
+            if missing < missed {
+                retry.progress();
+            }
+            window.adapt(are_whole && failed.is_none());
             if let Some(failure) = failed {
                 retry.pause(failure).await?;
-            }
-            // A server that has short ticks, say, answers datagrams with little each: then more of
-            // them ask for less.
-            if requests_max == DATAGRAMS_MAX && largest > 0 {
-                piece = largest.saturating_mul(2).min(piece_max);
             }
         }
     }
@@ -169,10 +184,38 @@ impl Dispatch {
     }
 }
 
+impl Window {
+    /// All requests at once: a connection brings each answer whole, and in order.
+    const fn whole() -> Self {
+        Self { size: REQUESTS_MAX, size_min: REQUESTS_MAX, size_max: REQUESTS_MAX }
+    }
+
+    /// With what a datagram asks for.
+    const fn of_datagrams(kind: IdKind) -> (Self, u32) {
+        let piece = datagram::count_max(kind);
+        let fit = (DATAGRAM_IDS_MAX / piece) as usize;
+        let size_max = if fit < DATAGRAMS_MAX { fit } else { DATAGRAMS_MAX };
+        (Self { size: DATAGRAMS_MIN, size_min: DATAGRAMS_MIN, size_max }, piece)
+    }
+
+    /// Doubles it while all that is asked for comes. Otherwise requests wait for ticks that they
+    /// have to themselves: the more of them wait, the longer, until they seem to be lost.
+    fn adapt(&mut self, are_whole: bool) {
+        let size = if are_whole { self.size * 2 } else { self.size / 2 };
+        self.size = size.clamp(self.size_min, self.size_max);
+    }
+}
+
 impl<'a> Retry<'a> {
     fn new(config: &'a Config, now: Instant) -> Self {
         let deadline = now + config.call_timeout;
         Self { config, deadline, failures: 0, backoff: Backoff::default() }
+    }
+
+    /// Something came, so what failed before did not fail for good.
+    const fn progress(&mut self) {
+        self.failures = 0;
+        self.backoff.reset();
     }
 
     /// Waits until it is time to try again. Gives the failure back when that would not help, or

@@ -123,7 +123,7 @@ impl Cursor {
         self.pool_dry = false;
         let busy = self.taken.max(want).saturating_mul(2);
         self.taken = 0;
-        self.begin_somewhere(busy, claims);
+        self.begin_somewhere(want, busy, claims);
         Ok(())
     }
 
@@ -131,18 +131,20 @@ impl Cursor {
     /// the same number, and tables that are sharded by IDs modulo something would be uneven.
     /// `busy`, twice of what the lane has needed or is asked for, stays in reach, so a lane that
     /// needs its home has it.
-    fn begin_somewhere(&mut self, busy: u32, claims: &mut u64) {
+    fn begin_somewhere(&mut self, want: u32, busy: u32, claims: &mut u64) {
         let home_size = self.home.end - self.home.start;
         let free = home_size.saturating_sub(busy);
         // Lanes in the same tick do not pass over the same share of their homes.
         let hash = mix(self.tick.get() ^ u64::from(self.home.start) << 40);
         let is_small = free < SPREAD_MIN && home_size < 2 * SPREAD_MIN;
         if is_small && busy <= self.pool.size() / 4 {
-            let skip_max = (self.pool.size() / 2).min(SPREAD_MAX);
-            let idle_max = skip_max + self.pool.size() / IDLE_PARTS;
+            let size = self.pool.size();
+            let skip_max = (size / 2).min(SPREAD_MAX);
+            // What may be gone was enough for the tick before.
+            let idle_max = (skip_max + size / IDLE_PARTS).min(size - skip_max);
             let skip = offset(hash, skip_max);
             let claim = |size| self.pool.claim_idle(self.tick, size, skip, idle_max);
-            if let Some(piece) = NonZeroU32::new(busy.max(self.piece_size)).and_then(claim) {
+            if let Some(piece) = NonZeroU32::new(want.max(self.piece_size)).and_then(claim) {
                 // Numbers only rise, and the home is below the pool.
                 self.home_left = 0..0;
                 self.piece_left = piece;

@@ -142,6 +142,33 @@ fn a_lane_that_was_busy_begins_at_the_start_of_its_home() {
     }
 }
 
+/// A lane that needs the same in each tick has it, whether a quiet one is beside it or not.
+#[test]
+fn a_quiet_lane_that_comes_first_takes_nothing_from_a_steady_one() {
+    for (widths, shards) in [("41+2+4+6", 1), ("41+2+4+6", 2), ("41+5+5+12", 64)] {
+        let mut node = Node::new(widths, 1, shards);
+        let plan = node.plans.of(Kind::Snowflake).clone();
+        // The quiet lane may have to take one from the pool.
+        let most = u32::try_from(plan.home(0).len()).unwrap() + plan.pool_size() - 1;
+        let quiet = usize::from(shards);
+        for need in (1..=most).step_by(most.div_ceil(60) as usize).chain([most]) {
+            for round in 0..60 {
+                node.now_ms += 1;
+                assert_eq!(node.generate(quiet, Kind::Snowflake, 1), Outcome::Done);
+                for number in 0..need {
+                    let outcome = node.generate(0, Kind::Snowflake, 1);
+                    // What was needed before is known from the second tick on.
+                    let is_enough = round < 2 || outcome == Outcome::Done;
+                    assert!(is_enough, "{widths}: {number} of {need} in round {round}");
+                    if outcome != Outcome::Done {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// As long as they need no more than half of their homes, all that the others may draw is there.
 #[test]
 fn quiet_lanes_cost_a_full_one_nothing() {

@@ -230,7 +230,8 @@ impl Report {
         }
         if self.ids < self.requests.saturating_mul(self.count.into()) {
             self.warnings.push(format!(
-                "a request brought {:.1} IDs on average, not {}: a datagram holds what fits into it",
+                "a request brought {:.1} IDs on average, not {}: a datagram brings what fits into it, \
+                 of what is left of a timestamp",
                 self.ids as f64 / self.requests as f64,
                 self.count,
             ));

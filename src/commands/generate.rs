@@ -4,13 +4,14 @@ use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 use coreflake_client::{Client, Error};
+use coreflake_protocol::Count;
 
 use crate::args::GenerateArgs;
 use crate::commands::range::{check_encoding, text};
 use crate::{auth, exit};
 
-/// IDs fetched in one call.
-const BATCH_MAX: u32 = 16_384;
+/// IDs fetched in one call: a server with few numbers needs a while for more.
+const BATCH_MAX: u32 = Count::MAX;
 
 /// Why there are no more IDs.
 enum Failure {

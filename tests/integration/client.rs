@@ -52,16 +52,21 @@ fn every_call_is_answered_over_tcp_and_udp() {
     server.stop().assert_rejects(&[]);
 }
 
-/// A tick has 64 IDs there, and a datagram brings what is left of one.
+/// A tick has 4,096, 256 or 64 IDs there, and a datagram brings what is left of one.
 #[test]
-fn a_large_batch_comes_in_small_datagrams() {
-    let server = Server::start(&["--layout", "javascript", "--shards", "1"]);
-    block_on(async {
-        let client = client(&format!("udp://{}", server.udp()));
-        let ids: BTreeSet<_> = client.next_batch(20_000).await.unwrap().ids().collect();
-        assert_eq!(ids.len(), 20_000);
-    });
-    server.stop().assert_rejects(&[]);
+fn the_largest_batches_come_in_datagrams() {
+    let long_ticks = ["--layout", "39+8+8+8", "--tick-ms", "10"];
+    for (args, count) in
+        [(&[][..], 1_000_000), (&["--layout", "javascript"], 20_000), (&long_ticks, 10_000)]
+    {
+        let server = Server::start(&[args, &["--shards", "2"]].concat());
+        block_on(async {
+            let client = client(&format!("udp://{}", server.udp()));
+            let ids: BTreeSet<_> = client.next_batch(count).await.unwrap().ids().collect();
+            assert_eq!(ids.len(), usize::try_from(count).unwrap());
+        });
+        server.stop().assert_rejects(&[]);
+    }
 }
 
 #[test]

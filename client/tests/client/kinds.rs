@@ -85,49 +85,61 @@ async fn a_reply_of_another_kind_or_with_too_many_ends_the_connection() {
     }
 }
 
-#[tokio::test]
-async fn a_datagram_asks_for_as_many_as_fit_and_32_are_under_way() {
-    let peer = UdpPeer::bind().await;
-    let client = peer.patient_client();
-    let call = start(async move { client.next_batch_of(Kind::Ulid, 32 * 74 + 5).await });
-    let mut next = ULID.as_u128();
-    for round in [vec![74; 32], vec![5]] {
-        let mut datagrams = Vec::new();
-        for size in round {
-            let datagram = peer.receive().await;
-            assert_eq!(datagram.asked, Asked::GenerateOf(Kind::Ulid, size));
-            assert!(datagram.size <= 1_200 && (datagram.size - 16) / 16 >= size as usize);
-            datagrams.push((datagram, size));
-        }
-        for (datagram, size) in datagrams {
-            let ids: Vec<_> = (next..next + u128::from(size)).collect();
-            peer.send(&generated_wide(datagram.nonce, &ids), &datagram).await;
-            next += u128::from(size);
-        }
-    }
-    assert_eq!(call.await.unwrap().unwrap().len(), 32 * 74 + 5);
-}
-
-#[tokio::test]
-async fn what_a_datagram_brings_little_of_is_asked_for_with_many() {
-    let peer = UdpPeer::bind().await;
-    let client = peer.patient_client();
-    let call = start(async move { client.next_batch(4_096).await });
-    // One of 4,096 brings 40; 32 of 80 then bring 80 each, and the others, of 160, the rest.
-    let rounds = [vec![4_096], vec![80; 32], [vec![160; 9], vec![56]].concat()];
-    let mut first = 0;
-    for (round, brought) in rounds.into_iter().zip([40, 80, 160]) {
+/// Answers round after round: as many datagrams as it has sizes, each of which asks for its size
+/// and gets `brought` at most. Gives back how many IDs went out.
+async fn serve_rounds(peer: &UdpPeer, kind: Kind, rounds: Vec<(Vec<u32>, u32)>) -> u32 {
+    let mut sent = 0;
+    for (round, brought) in rounds {
         let mut datagrams = Vec::new();
         for size in round {
             datagrams.push((peer.receive().await, size));
         }
         for (datagram, size) in datagrams {
-            assert_eq!(datagram.asked, Asked::Generate(size));
-            peer.ids(&datagram, datagram.nonce, &[(first, size.min(brought))]).await;
-            first += 1_000;
+            let asked = match kind {
+                Kind::Snowflake => Asked::Generate(size),
+                _ => Asked::GenerateOf(kind, size),
+            };
+            assert_eq!(datagram.asked, asked);
+            let count = size.min(brought);
+            if kind.is_wide() {
+                assert!((datagram.size - 16) / 16 >= count as usize);
+                let first = ULID.as_u128() + u128::from(sent);
+                let ids: Vec<_> = (first..first + u128::from(count)).collect();
+                peer.send(&generated_wide(datagram.nonce, &ids), &datagram).await;
+            } else {
+                peer.ids(&datagram, datagram.nonce, &[(2 * u64::from(sent), count)]).await;
+            }
+            sent += count;
         }
     }
-    assert_eq!(call.await.unwrap().unwrap().len(), 4_096);
+    sent
+}
+
+#[tokio::test]
+async fn datagrams_ask_for_as_many_as_fit_and_twice_as_many_are_under_way_each_time() {
+    let peer = UdpPeer::bind().await;
+    let client = peer.patient_client();
+    let rounds = [2, 4, 8, 16, 32, 32].map(|size| (vec![74; size], 74));
+    let rounds = rounds.into_iter().chain([(vec![5], 5)]).collect();
+    let call = start(async move { client.next_batch_of(Kind::Ulid, 94 * 74 + 5).await });
+    assert_eq!(serve_rounds(&peer, Kind::Ulid, rounds).await, 94 * 74 + 5);
+    assert_eq!(call.await.unwrap().unwrap().len(), 94 * 74 + 5);
+}
+
+/// What a server with short ticks brings at once is what is left of one.
+#[tokio::test]
+async fn few_datagrams_are_under_way_while_they_bring_less_than_they_ask_for() {
+    let peer = UdpPeer::bind().await;
+    let client = peer.patient_client();
+    let call = start(async move { client.next_batch(20_000).await });
+    let rounds = vec![
+        (vec![4_096; 2], 4_096),
+        (vec![4_096, 4_096, 3_616], 40),
+        (vec![4_096, 4_096], 4_096),
+        (vec![3_496], 4_096),
+    ];
+    assert_eq!(serve_rounds(&peer, Kind::Snowflake, rounds).await, 20_000);
+    assert_eq!(call.await.unwrap().unwrap().len(), 20_000);
 }
 
 #[tokio::test]

@@ -71,12 +71,16 @@ impl Genesis {
         }
         let expected = Self::new(namespace, datacenter_id, 0, 0);
         if genesis.fingerprint != expected.fingerprint {
+            let mut differences = genesis.differences(&expected);
+            if differences.is_empty() {
+                differences.push("which it does not say more of".to_owned());
+            }
             return Err(format!(
                 "is of namespace {}, this server's is {} ({}): epochs, layout, ticks and shards never \
                  change; set them as they were, or use another --store-prefix",
                 genesis.fingerprint,
                 expected.fingerprint,
-                genesis.differences(&expected).join(", ")
+                differences.join(", ")
             ));
         }
         Ok(genesis)
