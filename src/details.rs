@@ -1,12 +1,35 @@
-//! What an ID says beside its time, slot and number, by its kind.
+//! What an ID says, the same at every door.
 
-use coreflake_protocol::{AnyId, Kind, Namespace};
-use serde::Serialize;
+use coreflake_protocol::{AnyId, IdError, Kind, Namespace, Slot};
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-/// Fields that only some kinds have.
-#[derive(Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+use crate::timestamp;
+
+/// An ID: a number if it has 64 bits, else its text. JavaScript loses the last digits of large
+/// numbers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bare(pub(crate) AnyId);
+
+/// The parts of an ID, by the settings of a namespace.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Details {
+    /// When the ID was issued: RFC 3339, UTC, with milliseconds; null beyond the year 9999.
+    #[schema(required, example = "2030-04-30T18:12:02.167Z")]
+    pub(crate) timestamp: Option<String>,
+    /// The same in milliseconds since the Unix epoch.
+    pub(crate) timestamp_ms: u64,
+    /// The datacenter; null when the ID names no slot of the namespace.
+    #[schema(required)]
+    pub(crate) datacenter_id: Option<u16>,
+    /// The worker; null as well then.
+    #[schema(required)]
+    pub(crate) worker_id: Option<u16>,
+    /// The number within the timestamp: the sequence of a 64-bit ID, the counter of others.
+    pub(crate) sequence: u32,
+    /// The kind of ID.
+    #[schema(example = "snowflake")]
+    pub(crate) kind: &'static str,
     /// Of kind `instagram`: the shard.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = json!(null), maximum = 4_194_303)]
@@ -22,13 +45,34 @@ pub(crate) struct Details {
 }
 
 impl Details {
-    pub(crate) fn of(namespace: &Namespace, id: AnyId) -> Self {
+    /// Takes an ID apart.
+    ///
+    /// # Errors
+    ///
+    /// When it lies past the end of the layout.
+    pub(crate) fn of(namespace: &Namespace, id: AnyId) -> Result<Self, IdError> {
+        let parsed = namespace.parse(id)?;
         let instagram = id.id().filter(|_| id.kind() == Kind::Instagram);
         let node = id.node();
-        Self {
+        Ok(Self {
+            timestamp: timestamp::rfc3339_of(parsed.unix_ms),
+            timestamp_ms: parsed.unix_ms,
+            datacenter_id: parsed.slot.map(Slot::datacenter_id),
+            worker_id: parsed.slot.map(Slot::worker_id),
+            sequence: parsed.sequence,
+            kind: id.kind().name(),
             shard_id: instagram.map(|id| namespace.shard(id)),
             clock_sequence: node.map(|(_, clock_sequence)| clock_sequence),
             node: node.map(|(node, _)| node_text(node)),
+        })
+    }
+}
+
+impl Serialize for Bare {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.id() {
+            Some(id) => serializer.serialize_u64(id.get()),
+            None => serializer.collect_str(&self.0),
         }
     }
 }
@@ -47,10 +91,12 @@ mod tests {
     fn each_kind_has_its_own() {
         let of = |text, kind| {
             let id = AnyId::read(text, kind, None).unwrap();
-            Details::of(&Namespace::DEFAULT, id)
+            Details::of(&Namespace::DEFAULT, id).unwrap()
         };
-        assert_eq!(of("1234567890123456789", None), Details::default());
-        assert_eq!(of("01ARZ3NDEKTSV4RRFFQ69G5FAV", None), Details::default());
+        for text in ["1234567890123456789", "01ARZ3NDEKTSV4RRFFQ69G5FAV"] {
+            let Details { shard_id, clock_sequence, node, .. } = of(text, None);
+            assert_eq!((shard_id, clock_sequence, node), (None, None, None));
+        }
         assert_eq!(of("8388607", Some(Kind::Instagram)).shard_id, Some(8_191));
         let uuid1 = of("c232ab00-9414-11ec-b3c8-9f6bdeced846", None);
         assert_eq!(uuid1.clock_sequence, Some(0x33c8));

@@ -21,6 +21,13 @@ pub struct AnyId {
     bits: u128,
 }
 
+/// An ID as text: what [`AnyId::text`] gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnyText {
+    id: AnyId,
+    encoding: Encoding,
+}
+
 /// Why a text, or bits, are no ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdError {
@@ -107,6 +114,23 @@ impl AnyId {
                 Self::wide(kind, read_uuid(text).ok_or(IdError::Uuid)?)
             }
         }
+    }
+
+    /// Whether an ID of this kind can be written in this encoding, as far as they are named.
+    ///
+    /// # Errors
+    ///
+    /// [`IdError::NoEncoding`] when the kind has a form of its own.
+    pub fn check_form(kind: Option<Kind>, encoding: Option<Encoding>) -> Result<(), IdError> {
+        match kind.zip(encoding) {
+            Some((kind, encoding)) if kind.is_wide() => Err(IdError::NoEncoding(kind, encoding)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The ID as text, to be displayed: one of 64 bits in this encoding, any other in its own form.
+    pub const fn text(self, encoding: Encoding) -> AnyText {
+        AnyText { id: self, encoding }
     }
 
     /// The kind of what is written.
@@ -285,6 +309,15 @@ impl fmt::Display for AnyId {
             Kind::Ulid => Ulid::from_u128(self.bits).fmt(f),
             Kind::Uuid1 | Kind::Uuid7 => Uuid::from_u128(self.bits).fmt(f),
             Kind::Snowflake | Kind::Instagram => self.bits.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for AnyText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.id.id() {
+            Some(id) => self.encoding.text(id).fmt(f),
+            None => self.id.fmt(f),
         }
     }
 }

@@ -28,7 +28,7 @@ const BASE62_SIZE: usize = 11;
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const CROCKFORD_SIZE: usize = 13;
 
-/// An ID in some encoding: what [`Encoding::text`] gives.
+/// A 64-bit ID in some encoding: what [`Encoding::text`] gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Encoded {
     id: Id,

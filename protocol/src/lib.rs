@@ -47,7 +47,7 @@ mod wide;
 mod widths;
 mod worker_ids;
 
-pub use any_id::{AnyId, IdError};
+pub use any_id::{AnyId, AnyText, IdError};
 pub use bounds::{Bounds, BoundsError};
 pub use code::ErrorCode;
 pub use count::Count;

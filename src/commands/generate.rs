@@ -4,10 +4,9 @@ use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 use coreflake_client::{Client, Error};
-use coreflake_protocol::Count;
+use coreflake_protocol::{AnyId, Count};
 
 use crate::args::GenerateArgs;
-use crate::commands::range::{check_encoding, text};
 use crate::{auth, exit};
 
 /// IDs fetched in one call: a server with few numbers needs a while for more.
@@ -23,8 +22,8 @@ enum Failure {
 
 /// Fetches IDs and prints one a line.
 pub fn run(args: &GenerateArgs) -> ExitCode {
-    if let Err(message) = check_encoding(args.kind, args.encoding) {
-        return exit::fail(exit::USAGE, &message);
+    if let Err(error) = AnyId::check_form(Some(args.kind), args.encoding) {
+        return exit::fail(exit::USAGE, &error.to_string());
     }
     let scheme = if args.udp { "udp" } else { "tcp" };
     let endpoint = match args.server.split_once("://") {
@@ -71,7 +70,8 @@ async fn generate(
     while left > 0 {
         let batch = client.next_batch_of(args.kind, left.min(BATCH_MAX)).await;
         for id in batch.map_err(Failure::Client)? {
-            writeln!(out, "{}", text(id, args.encoding)).map_err(Failure::Output)?;
+            writeln!(out, "{}", id.text(args.encoding.unwrap_or_default()))
+                .map_err(Failure::Output)?;
         }
         left -= left.min(BATCH_MAX);
     }

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod generate;
+mod offline;
 pub mod parse;
 pub mod range;
 mod records;

@@ -3,14 +3,13 @@
 use std::io::{self, BufRead, BufWriter, Write};
 use std::process::ExitCode;
 
-use coreflake_protocol::{AnyId, Encoding, Id, Kind, Namespace, Slot};
+use coreflake_protocol::{AnyId, Encoding, Id, Kind, Namespace};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
-use serde_json::Value;
 
 use crate::args::ParseArgs;
-use crate::commands::range::{check_encoding, namespace, text, value};
-use crate::details::Details;
+use crate::commands::offline::namespace;
+use crate::details::{Bare, Details};
 use crate::presets::{self, Preset};
 use crate::{exit, timestamp};
 
@@ -37,14 +36,8 @@ enum Parsed {
 
 #[derive(Debug, Serialize)]
 struct Ours {
-    id: Value,
+    id: Bare,
     id_str: String,
-    timestamp: Option<String>,
-    timestamp_ms: u64,
-    datacenter_id: Option<u16>,
-    worker_id: Option<u16>,
-    sequence: u32,
-    kind: &'static str,
     #[serde(flatten)]
     details: Details,
 }
@@ -97,9 +90,7 @@ pub fn run(args: &ParseArgs) -> ExitCode {
 impl Reader {
     fn new(args: &ParseArgs) -> Result<Self, (u8, String)> {
         let ParseArgs { kind, encoding, preset, .. } = *args;
-        if let Some(kind) = kind {
-            check_encoding(kind, encoding).map_err(|message| (exit::USAGE, message))?;
-        }
+        AnyId::check_form(kind, encoding).map_err(|error| (exit::USAGE, error.to_string()))?;
         // The epoch of a preset may be any.
         let namespace = match preset {
             Some(_) => Namespace::DEFAULT,
@@ -176,18 +167,10 @@ impl Reader {
         }
         let id = AnyId::read(given, self.kind, self.encoding);
         let id = id.map_err(|error| wrong(&error.to_string()))?;
-        let parsed = self.namespace.parse(id).map_err(|error| wrong(&error.to_string()))?;
-        Ok(Parsed::Ours(Ours {
-            id: value(id),
-            id_str: text(id, self.encoding),
-            timestamp: timestamp::rfc3339_of(parsed.unix_ms),
-            timestamp_ms: parsed.unix_ms,
-            datacenter_id: parsed.slot.map(Slot::datacenter_id),
-            worker_id: parsed.slot.map(Slot::worker_id),
-            sequence: parsed.sequence,
-            kind: id.kind().name(),
-            details: Details::of(&self.namespace, id),
-        }))
+        let details =
+            Details::of(&self.namespace, id).map_err(|error| wrong(&error.to_string()))?;
+        let id_str = id.text(self.encoding.unwrap_or_default()).to_string();
+        Ok(Parsed::Ours(Ours { id: Bare(id), id_str, details }))
     }
 
     /// The number of another system's ID, which may have 64 bits in decimal.

@@ -3,12 +3,12 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use coreflake_protocol::{AnyId, Encoding, IdError, Kind, Namespace};
+use coreflake_protocol::AnyId;
 use serde::Serialize;
-use serde_json::Value;
 
-use crate::args::{FileArgs, NamespaceArgs, RangeArgs};
-use crate::config::Config;
+use crate::args::RangeArgs;
+use crate::commands::offline::namespace;
+use crate::details::Bare;
 use crate::{exit, timestamp};
 
 /// What is printed of a stretch of time.
@@ -19,8 +19,8 @@ struct Range {
     to: Option<String>,
     from_ms: u64,
     to_ms: u64,
-    min_id: Value,
-    max_id: Value,
+    min_id: Bare,
+    max_id: Bare,
     min_id_str: String,
     max_id_str: String,
 }
@@ -43,7 +43,8 @@ pub fn run(args: &RangeArgs) -> ExitCode {
 
 fn range(args: &RangeArgs) -> Result<Range, (u8, String)> {
     let usage = |message| (exit::USAGE, message);
-    check_encoding(args.kind, args.encoding).map_err(usage)?;
+    AnyId::check_form(Some(args.kind), args.encoding).map_err(|error| usage(error.to_string()))?;
+    let written = |id: AnyId| id.text(args.encoding.unwrap_or_default()).to_string();
     let namespace = namespace(&args.file, &args.namespace)?;
     let bounds = namespace.bounds(args.kind, args.from.0, args.to.0);
     let bounds = bounds.map_err(|error| usage(error.to_string()))?;
@@ -53,43 +54,9 @@ fn range(args: &RangeArgs) -> Result<Range, (u8, String)> {
         to: timestamp::rfc3339_of(args.to.0),
         from_ms: args.from.0,
         to_ms: args.to.0,
-        min_id: value(bounds.min),
-        max_id: value(bounds.max),
-        min_id_str: text(bounds.min, args.encoding),
-        max_id_str: text(bounds.max, args.encoding),
+        min_id: Bare(bounds.min),
+        max_id: Bare(bounds.max),
+        min_id_str: written(bounds.min),
+        max_id_str: written(bounds.max),
     })
-}
-
-/// The namespace that is named.
-///
-/// # Errors
-///
-/// What is wrong with the settings, and the exit code: where a file is named, it may be the file.
-pub(crate) fn namespace(
-    file: &FileArgs,
-    namespace: &NamespaceArgs,
-) -> Result<Namespace, (u8, String)> {
-    let code = if file.config.is_some() { exit::CONFIGURATION } else { exit::USAGE };
-    Config::namespace(file, namespace).map_err(|error| (code, error.to_string()))
-}
-
-/// Whether IDs of this kind can be written so.
-pub(crate) fn check_encoding(kind: Kind, encoding: Option<Encoding>) -> Result<(), String> {
-    match encoding {
-        Some(encoding) if kind.is_wide() => Err(IdError::NoEncoding(kind, encoding).to_string()),
-        _ => Ok(()),
-    }
-}
-
-/// An ID as text.
-pub(crate) fn text(id: AnyId, encoding: Option<Encoding>) -> String {
-    match id.id() {
-        Some(id) => encoding.unwrap_or_default().text(id).to_string(),
-        None => id.to_string(),
-    }
-}
-
-/// An ID in JSON: a number if it has 64 bits, else its text.
-pub(crate) fn value(id: AnyId) -> Value {
-    id.id().map_or_else(|| id.to_string().into(), |id| id.get().into())
 }

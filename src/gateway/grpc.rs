@@ -148,25 +148,22 @@ impl IdGenerator for Calls {
         self.call(request.metadata(), async {
             let form = self.form(given.kind, given.encoding)?;
             let id = form.read(given).map_err(|text| self.invalid(Reject::InvalidId, &text))?;
-            let namespace = &self.desk.identity.namespace;
-            let parsed = namespace.parse(id);
             let wrong = |text: String| self.invalid(Reject::InvalidId, &text);
-            let parsed =
-                parsed.map_err(|error| wrong(format!("{}: {error}", Form::shown(given))))?;
+            let details = Details::of(&self.desk.identity.namespace, id)
+                .map_err(|error| wrong(format!("{}: {error}", Form::shown(given))))?;
             // A counter has up to 32 bits, where a layout has no slots.
-            let sequence = i32::try_from(parsed.sequence).map_err(|_| {
-                wrong(format!("sequence {}: more than this field holds", parsed.sequence))
+            let sequence = i32::try_from(details.sequence).map_err(|_| {
+                wrong(format!("sequence {}: more than this field holds", details.sequence))
             })?;
-            let Details { shard_id, clock_sequence, node } = Details::of(namespace, id);
             Ok(ParseIdResponse {
-                timestamp_ms: saturated(parsed.unix_ms),
-                datacenter_id: parsed.slot.map_or(-1, |slot| slot.datacenter_id().into()),
-                worker_id: parsed.slot.map_or(-1, |slot| slot.worker_id().into()),
+                timestamp_ms: saturated(details.timestamp_ms),
+                datacenter_id: details.datacenter_id.map_or(-1, i32::from),
+                worker_id: details.worker_id.map_or(-1, i32::from),
                 sequence,
                 kind: id.kind().wire().into(),
-                shard_id: shard_id.and_then(|shard_id| i32::try_from(shard_id).ok()),
-                clock_sequence: clock_sequence.map(i32::from),
-                node,
+                shard_id: details.shard_id.and_then(|shard_id| i32::try_from(shard_id).ok()),
+                clock_sequence: details.clock_sequence.map(i32::from),
+                node: details.node,
             })
         })
         .await

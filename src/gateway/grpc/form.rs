@@ -1,7 +1,7 @@
 //! How IDs stand in messages: which kind, and how they are written.
 
 use coreflake_grpc::ParseIdRequest;
-use coreflake_protocol::{AnyId, Encoding, Id, IdError, Kind};
+use coreflake_protocol::{AnyId, Encoding, Id, Kind};
 
 use crate::counters::Reject;
 
@@ -44,10 +44,8 @@ impl Form {
                 return Err((Reject::InvalidRequest, text));
             }
         };
-        if let Some((kind, encoding)) = kind.zip(encoding).filter(|(kind, _)| kind.is_wide()) {
-            let text = IdError::NoEncoding(kind, encoding).to_string();
-            return Err((Reject::InvalidRequest, text));
-        }
+        AnyId::check_form(kind, encoding)
+            .map_err(|error| (Reject::InvalidRequest, error.to_string()))?;
         Ok(Self { kind, encoding, is_named: kind.is_some() || encoding.is_some() })
     }
 
@@ -58,10 +56,7 @@ impl Form {
 
     /// The ID as text.
     pub(super) fn text(self, id: AnyId) -> String {
-        match id.id() {
-            Some(id) => self.encoding.unwrap_or_default().text(id).to_string(),
-            None => id.to_string(),
-        }
+        id.text(self.encoding.unwrap_or_default()).to_string()
     }
 
     /// The ID that is asked about, as it was given, to be shown.

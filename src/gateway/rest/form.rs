@@ -1,6 +1,6 @@
 //! How IDs stand in JSON: which kind, and how they are written.
 
-use coreflake_protocol::{AnyId, Encoding, IdError, Kind};
+use coreflake_protocol::{AnyId, AnyText, Encoding, Kind};
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
@@ -32,9 +32,8 @@ impl Form {
             })
         });
         let encoding = encoding.transpose()?;
-        if let Some((kind, encoding)) = kind.zip(encoding).filter(|(kind, _)| kind.is_wide()) {
-            return Err(ApiError::parameter(IdError::NoEncoding(kind, encoding).to_string()));
-        }
+        AnyId::check_form(kind, encoding)
+            .map_err(|error| ApiError::parameter(error.to_string()))?;
         Ok(Self { kind, encoding })
     }
 
@@ -45,21 +44,13 @@ impl Form {
 
     /// The ID as text.
     pub(super) fn text(self, id: AnyId) -> Text {
-        Text { id, encoding: self.encoding.unwrap_or_default() }
+        Text(id.text(self.encoding.unwrap_or_default()))
     }
 }
 
-/// An ID: a number if it has 64 bits, else its text. JavaScript loses the last digits of large
-/// numbers.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bare(pub(super) AnyId);
-
 /// An ID as text.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Text {
-    id: AnyId,
-    encoding: Encoding,
-}
+pub(crate) struct Text(AnyText);
 
 /// An ID: a number if it has 64 bits, else its text.
 #[derive(ToSchema)]
@@ -73,20 +64,8 @@ pub(crate) enum BareSchema {
     Text(String),
 }
 
-impl Serialize for Bare {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0.id() {
-            Some(id) => serializer.serialize_u64(id.get()),
-            None => serializer.collect_str(&self.0),
-        }
-    }
-}
-
 impl Serialize for Text {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.id.id() {
-            Some(id) => serializer.collect_str(&self.encoding.text(id)),
-            None => serializer.collect_str(&self.id),
-        }
+        serializer.collect_str(&self.0)
     }
 }

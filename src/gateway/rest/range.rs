@@ -6,9 +6,10 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::details::Bare;
 use crate::gateway::desk::Desk;
 use crate::gateway::rest::error::ApiError;
-use crate::gateway::rest::form::{Bare, BareSchema, Form, Text};
+use crate::gateway::rest::form::{BareSchema, Form, Text};
 use crate::gateway::rest::params::{Query, shown};
 use crate::timestamp;
 
