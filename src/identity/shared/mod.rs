@@ -19,6 +19,9 @@ mod etcd;
 mod genesis;
 mod high_water;
 mod keys;
+#[cfg(test)]
+#[path = "../../../tests/integration/common/port.rs"]
+mod port;
 mod repair;
 mod settings;
 mod store;

@@ -3,17 +3,17 @@
 mod command;
 pub(crate) mod frames;
 mod peer;
+mod port;
 mod scratch;
 mod server;
 
-use std::net::{TcpListener, UdpSocket};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 pub(crate) use command::{Finished, coreflake, feed, run, state_directory};
 pub(crate) use frames::Reply;
 pub(crate) use peer::{Datagrams, Peer};
+pub(crate) use port::free_port;
 pub(crate) use scratch::Scratch;
 pub(crate) use server::Server;
 
@@ -36,17 +36,4 @@ pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
         pause(Duration::from_millis(20));
     }
     panic!("{what}: not within {PATIENCE:?}");
-}
-
-/// A port of 127.0.0.1 that is free for TCP and UDP and that the system gives to nobody by itself.
-pub(crate) fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = u16::try_from(std::process::id() % 10_000).unwrap();
-    (0..10_000)
-        .map(|_| 20_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000)
-        .find(|port| {
-            let address = ("127.0.0.1", *port);
-            TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok()
-        })
-        .expect("a free port")
 }

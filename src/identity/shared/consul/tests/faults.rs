@@ -6,8 +6,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep};
 
-use super::server::free_port;
 use super::*;
+use crate::identity::shared::port::free_port;
 use crate::identity::shared::{Endpoint, Secret};
 use crate::limits::CONSUL_ANSWER_SIZE_MAX;
 

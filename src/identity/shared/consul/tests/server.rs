@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::super::http::{Answer, Http, Question};
+use crate::identity::shared::port::free_port;
 use crate::identity::shared::{
     Credentials, Endpoint, Keys, Secret, StoreSettings, TlsSettings, Trouble,
 };
@@ -52,11 +53,6 @@ pub(super) fn program() -> PathBuf {
     let path = root.join(target).join("consul/usr/bin/consul");
     assert!(path.exists(), "{} is missing: run `make setup`", path.display());
     path
-}
-
-/// A port that was free a moment ago.
-pub(super) fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A new directory below the system's for temporary files.
@@ -135,18 +131,24 @@ impl Server {
                 .map(|(pem, key)| (pem, Secret::new(String::from_utf8(key).unwrap()))),
         };
         let child = spawn(&directory);
-        let server = Self { child, directory, scheme, port, token, tls };
+        let mut server = Self { child, directory, scheme, port, token, tls };
         server.wait().await;
         server
     }
 
     /// Until it has elected itself and takes writes.
-    async fn wait(&self) {
+    async fn wait(&mut self) {
         let deadline = Instant::now() + START_TIMEOUT;
-        while self.hand("PUT", "/v1/kv/ready", "x").await.is_err() {
-            assert!(Instant::now() < deadline, "see {}", self.directory.display());
+        while let Err(trouble) = self.hand("PUT", "/v1/kv/ready", "x").await {
+            let ended = self.child.try_wait().unwrap();
+            let in_time = ended.is_none() && Instant::now() < deadline;
+            assert!(in_time, "{ended:?}: {trouble}:\n{}", self.log());
             sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.directory.join("log")).unwrap()
     }
 
     /// Ends it as a power failure would.

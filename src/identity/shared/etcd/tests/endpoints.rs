@@ -5,8 +5,9 @@ use core::sync::atomic::Ordering;
 use tokio::time::Instant;
 
 use super::impostor::impostor;
-use super::peers::{HANG_UP, PASS, SWALLOW, black_hole, free_port, proxy};
+use super::peers::{HANG_UP, PASS, SWALLOW, black_hole, proxy};
 use super::*;
+use crate::identity::shared::port::free_port;
 
 #[tokio::test]
 async fn another_endpoint_is_used_in_time() {

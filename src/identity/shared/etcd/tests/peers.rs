@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::identity::shared::port::free_port;
+
 /// How long anything may take on a machine that does other things as well.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -48,19 +50,6 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
-}
-
-/// A port that nobody has, and that the system gives to nobody who does not ask for it: below those
-/// that connections begin at.
-pub(super) fn free_port() -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let first = std::process::id().wrapping_mul(61);
-    let next = || {
-        let number = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-        u16::try_from(11_000 + number % 17_000).unwrap()
-    };
-    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    core::iter::repeat_with(next).take(1_000).find(is_free).expect("a port is free")
 }
 
 impl Server {

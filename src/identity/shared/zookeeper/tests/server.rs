@@ -1,17 +1,18 @@
 //! A ZooKeeper server of the Debian package, for as long as somebody has it.
 
+use core::time::Duration;
 use std::fs;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio, id};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep};
 use zookeeper_client::Client;
 
 use super::PATIENCE;
+use crate::identity::shared::port::free_port;
 
 static SHARED: Mutex<Weak<Server>> = Mutex::const_new(Weak::new());
 static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -38,7 +39,7 @@ impl Server {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("coreflake-zookeeper-{}-{number}", id()));
         fs::create_dir_all(&folder).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let config = format!(
             "tickTime=500\nminSessionTimeout=1000\nadmin.enableServer=false\n\
              clientPortAddress=127.0.0.1\nclientPort={port}\ndataDir={}\n",
@@ -46,7 +47,7 @@ impl Server {
         );
         fs::write(folder.join("zoo.cfg"), config).unwrap();
         let child = Self::spawn(&folder);
-        let server = Self { port, folder, child };
+        let mut server = Self { port, folder, child };
         server.ready().await;
         server
     }
@@ -61,10 +62,15 @@ impl Server {
         command.stdout(log).spawn().expect("scripts/setup.sh installs ZooKeeper")
     }
 
-    async fn ready(&self) {
-        let connected =
-            timeout(PATIENCE, async { while Client::connect(&self.address()).await.is_err() {} });
-        connected.await.expect("a server that answers");
+    async fn ready(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        while let Err(error) = Client::connect(&self.address()).await {
+            let ended = self.child.try_wait().unwrap();
+            let log = || fs::read_to_string(self.folder.join("log")).unwrap();
+            let in_time = ended.is_none() && Instant::now() < deadline;
+            assert!(in_time, "{ended:?}: {error}:\n{}", log());
+            sleep(Duration::from_millis(20)).await;
+        }
     }
 
     pub(super) fn address(&self) -> String {
