@@ -27,6 +27,7 @@ mod details;
 pub mod exit;
 mod gateway;
 pub mod identity;
+mod json;
 mod keeper;
 pub mod kernel_clock;
 mod latency;

@@ -6,6 +6,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -51,19 +52,22 @@ const ROUNDS: u32 = 20_000;
 struct Running {
     tcp: SocketAddr,
     udp: SocketAddr,
+    state: PathBuf,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Running {
     fn start() -> Self {
-        let state = format!("{}/allocations-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+        let name = format!("allocations-{:016x}", fastrand::u64(..));
+        let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let any = "127.0.0.1:0";
         let args = ["--listen", any, "--http", any, "--grpc", any, "--shards", "2"];
         // One window for the whole run: the keeper allocates when it extends one, which is not the
         // request path.
         let window = ["--window-ms", "600000"];
-        let args = parse_serve(&[&args[..], &window, &["--state-dir", &state]].concat());
+        let args =
+            parse_serve(&[&args[..], &window, &["--state-dir", state.to_str().unwrap()]].concat());
         let server = Server::bind(Config::new(&args, RELEASED_MS).unwrap()).unwrap();
         let (tcp, udp) = (server.tcp(), server.udp().unwrap());
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -75,7 +79,7 @@ impl Running {
             server.run(|_| ready_sender.send(()).unwrap(), stopped).unwrap();
         });
         ready.recv_timeout(Duration::from_secs(10)).unwrap();
-        Self { tcp, udp, stop: Some(stop), thread: Some(thread) }
+        Self { tcp, udp, state, stop: Some(stop), thread: Some(thread) }
     }
 }
 
@@ -85,6 +89,7 @@ impl Drop for Running {
         if let Some(thread) = self.thread.take() {
             thread.join().unwrap();
         }
+        let _ = std::fs::remove_dir_all(&self.state);
     }
 }
 

@@ -98,8 +98,8 @@ pub use batch::{Batch, Ids};
 pub use builder::ClientBuilder;
 pub use client::Client;
 pub use coreflake_protocol::{
-    AnyId, Bounds, BoundsError, ClockState, Encoding, ErrorCode, Health, Id, Id as SnowflakeId,
-    IdError, Info, Kind, Layout, Namespace, ParseReply, Parts, Run, ServingState, StoreState, Ulid,
-    Uuid, Widths,
+    AnyId, AnyText, Bounds, BoundsError, ClockState, Encoded, Encoding, ErrorCode, Health, Id,
+    Id as SnowflakeId, IdError, Info, Kind, Layout, Namespace, ParseReply, Parts, Run,
+    ServingState, StoreState, Ulid, Uuid, Widths,
 };
 pub use error::Error;

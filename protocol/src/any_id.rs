@@ -94,6 +94,7 @@ impl AnyId {
         kind: Option<Kind>,
         encoding: Option<Encoding>,
     ) -> Result<Self, IdError> {
+        Self::check_form(kind, encoding)?;
         let kind = match kind {
             Some(kind) => kind,
             None if encoding.is_some() => Kind::Snowflake,
@@ -105,12 +106,11 @@ impl AnyId {
                 let id = encoding.read(text).ok_or(IdError::Encoded(encoding))?;
                 Self::narrow(kind, id).ok_or(IdError::Form)
             }
-            (_, Some(encoding)) => Err(IdError::NoEncoding(kind, encoding)),
-            (Kind::Ulid, None) => {
+            (Kind::Ulid, _) => {
                 let ulid: Ulid = text.parse().map_err(|UlidError| IdError::Ulid)?;
                 Self::wide(kind, ulid.as_u128())
             }
-            (Kind::Uuid1 | Kind::Uuid7, None) => {
+            (Kind::Uuid1 | Kind::Uuid7, _) => {
                 Self::wide(kind, read_uuid(text).ok_or(IdError::Uuid)?)
             }
         }
@@ -400,6 +400,26 @@ mod tests {
         assert_eq!(AnyId::wide(Kind::Snowflake, 1), Err(IdError::Form));
         let early = "00000000-0000-1000-8000-000000000000";
         assert_eq!(read(early, Kind::Uuid1, None), Err(IdError::Before1970));
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for text in ["1234567890123456789", "01ARZ3NDEKTSV4RRFFQ69G5FAV", UUID1, UUID7] {
+            let id = AnyId::read(text, None, None).unwrap();
+            for encoding in Encoding::ALL {
+                let of = Some(encoding);
+                let written = id.text(encoding).to_string();
+                // What has 128 bits has one form only.
+                let as_is = encoding == Encoding::Decimal || id.kind().is_wide();
+                assert_eq!(written == text, as_is, "{written}");
+                let named = AnyId::check_form(Some(id.kind()), of).map(|()| of).unwrap_or_default();
+                assert_eq!(named.is_none(), id.kind().is_wide());
+                assert_eq!(AnyId::read(&written, Some(id.kind()), named), Ok(id));
+                let no_encoding = Err(IdError::NoEncoding(Kind::Ulid, encoding));
+                assert_eq!(AnyId::check_form(Some(Kind::Ulid), of), no_encoding);
+                assert_eq!(AnyId::check_form(None, of), Ok(()));
+            }
+        }
     }
 
     #[test]

@@ -179,18 +179,25 @@ impl Config {
             None => shared_by_cores(cores(), plan),
         };
         let plans = plans.map_err(|(kind, error)| match error {
-            PlanError::TooManyGateways { .. } => problem(
+            PlanError::TooManyGateways { gateways, gateways_max } => problem(
                 &["gateway.threads", "sequence.pool_share"],
-                format!("gateway-threads {gateways}: {error} at this pool-share, for {kind}"),
+                format!(
+                    "gateway-threads {gateways}: at most {gateways_max} have a home in the \
+                     sequence space of {kind} at this pool-share"
+                ),
             ),
             PlanError::SpaceTooLarge { .. } => problem(
                 &["worker.slots", "layout"],
                 format!("worker-slots {slots}: {error}, of kind {kind}"),
             ),
             PlanError::NoShard => problem(&["shards"], format!("shards 0: {error}")),
-            PlanError::TooManyShards { shards, .. } => {
-                problem(&["shards"], format!("shards {shards}: {error}, for {kind}"));
-            }
+            PlanError::TooManyShards { shards, shards_max } => problem(
+                &["shards"],
+                format!(
+                    "shards {shards}: at most {shards_max} have a home in the sequence space of \
+                     {kind}"
+                ),
+            ),
         });
 
         let tokens = match &args.auth_token_file {

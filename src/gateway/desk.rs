@@ -29,10 +29,15 @@ impl Desk {
 
 /// The kind of this name, or the names there are.
 pub(crate) fn kind(name: &str) -> Result<Kind, String> {
-    name.parse().map_err(|error| {
-        let shown: String = name.escape_debug().take(64).collect();
-        format!("kind `{shown}` is unknown: {error}")
-    })
+    name.parse().map_err(|error| format!("kind `{}` is unknown: {error}", shown(name)))
+}
+
+/// Characters of something wrong that are shown.
+const SHOWN_MAX: usize = 64;
+
+/// Something wrong, as it may stand in a reply.
+pub(crate) fn shown(text: &str) -> String {
+    text.escape_debug().take(SHOWN_MAX).collect()
 }
 
 /// How the server is, in one word: `healthy`, `draining`, or why it refuses.

@@ -9,12 +9,11 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{RefOr, Required};
 use utoipa::{Modify, OpenApi};
 
+use crate::details::{IdRange, ParsedId};
 use crate::gateway::rest::error::{ApiError, ErrorBody};
 use crate::gateway::rest::fresh;
 use crate::gateway::rest::health::{HealthBody, StateBody};
 use crate::gateway::rest::ids::{IdBody, IdRequest, IdsBody, IdsRequest};
-use crate::gateway::rest::parse::PartsBody;
-use crate::gateway::rest::range::RangeBody;
 
 /// The document.
 #[derive(OpenApi)]
@@ -154,7 +153,7 @@ fn post_ids() {}
          pattern = "^(decimal|base62|crockford)$"),
     ),
     responses(
-        (status = 200, description = "Its parts.", body = PartsBody),
+        (status = 200, description = "Its parts.", body = ParsedId),
         (status = 400, description = "No ID.", body = ErrorBody<'static>),
         (status = 401, description = "No token, or a wrong one.", body = ErrorBody<'static>),
     ),
@@ -175,7 +174,7 @@ fn get_parse() {}
          pattern = "^(decimal|base62|crockford)$"),
     ),
     responses(
-        (status = 200, description = "The range.", body = RangeBody),
+        (status = 200, description = "The range.", body = IdRange),
         (status = 400, description = "No times, or none that IDs have.", body = ErrorBody<'static>),
         (status = 401, description = "No token, or a wrong one.", body = ErrorBody<'static>),
     ),

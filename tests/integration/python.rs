@@ -3,10 +3,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use coreflake_protocol::{AnyId, Kind, Namespace};
 
-use crate::common::{Server, feed, run};
+use crate::common::{Server, feed, feed_within, run};
 
 const REQUIREMENTS: &str = include_str!("../../scripts/requirements.txt");
 
@@ -80,7 +81,8 @@ fn independent_readers_agree_about_version_time_and_order() {
             .collect();
         let mut reader = Command::new(python.join("bin/python"));
         reader.arg(directory("tests/integration/readers.py")).arg(kind.name());
-        let finished = feed(&mut reader, input.as_bytes());
+        // It imports a lot before it begins.
+        let finished = feed_within(&mut reader, input.as_bytes(), Duration::from_secs(60));
         finished.assert_code(0);
         assert_eq!(finished.stdout, "3000\n", "{finished:?}");
     }

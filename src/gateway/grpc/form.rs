@@ -4,9 +4,8 @@ use coreflake_grpc::ParseIdRequest;
 use coreflake_protocol::{AnyId, Encoding, Id, Kind};
 
 use crate::counters::Reject;
-
-/// Characters of a wrong text that are shown.
-const SHOWN_MAX: usize = 64;
+use crate::gateway::desk;
+use crate::json::Text;
 
 /// Kind and encoding that a request names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +55,7 @@ impl Form {
 
     /// The ID as text.
     pub(super) fn text(self, id: AnyId) -> String {
-        id.text(self.encoding.unwrap_or_default()).to_string()
+        Text::of(id, self.encoding).to_string()
     }
 
     /// The ID that is asked about, as it was given, to be shown.
@@ -64,8 +63,7 @@ impl Form {
         if request.text.is_empty() {
             return format!("id {}", request.id);
         }
-        let text: String = request.text.escape_debug().take(SHOWN_MAX).collect();
-        format!("text `{text}`")
+        format!("text `{}`", desk::shown(&request.text))
     }
 
     /// The ID that is asked about: the text, or else the number.

@@ -8,8 +8,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::counters::Reject;
+use crate::gateway::desk::shown;
 use crate::gateway::generator::Refused;
-use crate::gateway::rest::params::shown;
 
 /// Why a request was not answered.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,12 +1,11 @@
-//! How IDs stand in JSON: which kind, and how they are written.
+//! What a request says of the IDs it means: which kind, and how they are written.
 
-use coreflake_protocol::{AnyId, AnyText, Encoding, Kind};
-use serde::{Serialize, Serializer};
-use utoipa::ToSchema;
+use coreflake_protocol::{AnyId, Encoding, Kind};
 
-use crate::gateway::desk;
+use crate::gateway::desk::{self, shown};
 use crate::gateway::rest::error::ApiError;
-use crate::gateway::rest::params::{self, Query, shown};
+use crate::gateway::rest::params::{self, Query};
+use crate::json::Text;
 
 /// Kind and encoding that a request names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,28 +43,6 @@ impl Form {
 
     /// The ID as text.
     pub(super) fn text(self, id: AnyId) -> Text {
-        Text(id.text(self.encoding.unwrap_or_default()))
-    }
-}
-
-/// An ID as text.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Text(AnyText);
-
-/// An ID: a number if it has 64 bits, else its text.
-#[derive(ToSchema)]
-#[schema(example = 780_469_450_963_943_424_u64)]
-#[serde(untagged)]
-#[allow(dead_code)] // It speaks to the macro alone.
-pub(crate) enum BareSchema {
-    /// Of 64 bits.
-    Number(u64),
-    /// Of 128 bits.
-    Text(String),
-}
-
-impl Serialize for Text {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+        Text::of(id, self.encoding)
     }
 }

@@ -7,11 +7,11 @@ use coreflake_protocol::Count;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::details::Bare;
 use crate::gateway::desk::Desk;
 use crate::gateway::rest::error::ApiError;
-use crate::gateway::rest::form::{BareSchema, Form, Text};
+use crate::gateway::rest::form::Form;
 use crate::gateway::rest::params::{self, Query};
+use crate::json::{Bare, BareSchema, Text};
 
 /// One ID.
 #[derive(Debug, Serialize, ToSchema)]

@@ -12,6 +12,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use tokio::time::timeout;
 
+use crate::gateway::desk::shown;
 use crate::gateway::rest::error::ApiError;
 use crate::limits::{GATEWAY_BODY_SIZE_MAX, GATEWAY_BODY_TIMEOUT};
 
@@ -121,14 +122,6 @@ pub(crate) fn count(text: &str) -> Result<Count, ApiError> {
     count.ok_or_else(|| {
         ApiError::count(format!("count `{}`: 1 to {} are allowed", shown(text), Count::MAX))
     })
-}
-
-/// Characters of something wrong that are shown.
-const SHOWN_MAX: usize = 64;
-
-/// Something wrong, as it may stand in a reply.
-pub(crate) fn shown(text: &str) -> String {
-    text.escape_debug().take(SHOWN_MAX).collect()
 }
 
 #[cfg(test)]

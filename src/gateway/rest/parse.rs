@@ -4,28 +4,12 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;
 use coreflake_protocol::{AnyId, Encoding};
-use serde::Serialize;
-use utoipa::ToSchema;
 
-use crate::details::{Bare, Details};
-use crate::gateway::desk::Desk;
+use crate::details::ParsedId;
+use crate::gateway::desk::{Desk, shown};
 use crate::gateway::rest::error::ApiError;
-use crate::gateway::rest::form::{BareSchema, Form, Text};
-use crate::gateway::rest::params::{Query, shown};
-
-/// The parts of an ID, by the settings of this server.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct PartsBody {
-    /// The ID.
-    #[schema(value_type = BareSchema)]
-    id: Bare,
-    /// The ID as text, as it was given.
-    #[schema(value_type = String)]
-    id_str: Text,
-    /// Its parts.
-    #[serde(flatten)]
-    details: Details,
-}
+use crate::gateway::rest::form::Form;
+use crate::gateway::rest::params::Query;
 
 /// Takes an ID apart.
 pub(super) fn parse(desk: &Desk, request: &Request) -> Result<Response, ApiError> {
@@ -33,11 +17,10 @@ pub(super) fn parse(desk: &Desk, request: &Request) -> Result<Response, ApiError
     let form = Form::read(&query, None, None)?;
     let text = query.get("id");
     let id = id(text, form)?;
-    let details = Details::of(&desk.identity.namespace, id).map_err(|error| {
+    let body = ParsedId::of(&desk.identity.namespace, id, form.encoding).map_err(|error| {
         let given = shown(text.unwrap_or_default());
         ApiError::id(format!("id `{given}`: {error}"))
     })?;
-    let body = PartsBody { id: Bare(id), id_str: form.text(id), details };
     super::json(StatusCode::OK, &body)
 }
 

@@ -1,13 +1,14 @@
 //! Commands that end by themselves.
 
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use super::PATIENCE;
+use super::scratch::new_path;
 
 /// What is left of a command.
 #[derive(Debug)]
@@ -20,13 +21,10 @@ pub(crate) struct Finished {
 /// The command under test with an environment that says nothing, but for a state directory and
 /// ports that nobody else has.
 pub(crate) fn coreflake() -> Command {
-    static COMMANDS: AtomicU32 = AtomicU32::new(0);
-    let number = COMMANDS.fetch_add(1, Ordering::Relaxed);
-    let state = format!("state-{}-{number}", std::process::id());
     let mut command = Command::new(env!("CARGO_BIN_EXE_coreflake"));
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.env("COREFLAKE_HTTP", "127.0.0.1:0").env("COREFLAKE_GRPC", "127.0.0.1:0");
-    command.env(STATE, Path::new(env!("CARGO_TARGET_TMPDIR")).join(state));
+    command.env(STATE, new_path("state"));
     command
 }
 
@@ -46,6 +44,11 @@ pub(crate) fn run(args: &[&str]) -> Finished {
 
 /// Runs a command with `input` as its standard input, for a bounded time.
 pub(crate) fn feed(command: &mut Command, input: &[u8]) -> Finished {
+    feed_within(command, input, PATIENCE)
+}
+
+/// The same for a command that has a lot to do.
+pub(crate) fn feed_within(command: &mut Command, input: &[u8], limit: Duration) -> Finished {
     let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = Guard(piped.spawn().unwrap());
     let (mut stdin, input) = (child.0.stdin.take().unwrap(), input.to_vec());
@@ -53,8 +56,12 @@ pub(crate) fn feed(command: &mut Command, input: &[u8]) -> Finished {
     thread::spawn(move || drop(stdin.write_all(&input)));
     let stdout = read(child.0.stdout.take().unwrap());
     let stderr = read(child.0.stderr.take().unwrap());
-    let stdout = stdout.recv_timeout(PATIENCE).expect("the command ends in time");
-    let stderr = stderr.recv_timeout(PATIENCE).expect("the command ends in time");
+    let deadline = Instant::now() + limit;
+    let rest = |pipe: mpsc::Receiver<String>| {
+        pipe.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            .unwrap_or_else(|error| panic!("{command:?} has {limit:?}: {error}"))
+    };
+    let (stdout, stderr) = (rest(stdout), rest(stderr));
     if let Some(state) = state_directory(command) {
         let _ = std::fs::remove_dir_all(state);
     }

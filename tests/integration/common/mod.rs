@@ -10,7 +10,7 @@ mod server;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-pub(crate) use command::{Finished, coreflake, feed, run, state_directory};
+pub(crate) use command::{Finished, coreflake, feed, feed_within, run, state_directory};
 pub(crate) use frames::Reply;
 pub(crate) use peer::{Datagrams, Peer};
 pub(crate) use port::free_port;

@@ -1,13 +1,14 @@
 //! Ports for programs that cannot say which one the system gave them.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 /// The first of all ports given out. All of them are below 32768, where those begin that Linux
-/// gives to connections and to port 0 (`ip_local_port_range`): one has to ask for ours.
+/// gives to connections and to port 0 unless told otherwise (`ip_local_port_range`).
 const FIRST: u16 = 12_000;
 /// Ports that a process takes at a time.
 const BLOCK_PORTS: u16 = 100;
@@ -21,9 +22,9 @@ struct Block {
 }
 
 impl Block {
-    /// The first block after `from` that no process has.
+    /// The first block from `from` on that no process has.
     fn take(from: u16) -> Self {
-        for index in (0..BLOCKS).map(|offset| from.wrapping_add(offset) % BLOCKS) {
+        for index in (0..BLOCKS).map(|offset| (from + offset) % BLOCKS) {
             let name = SocketAddr::from_abstract_name(format!("coreflake-test-ports-{index}"));
             match UnixDatagram::bind_addr(&name.unwrap()) {
                 Ok(name) => {
@@ -37,24 +38,38 @@ impl Block {
     }
 }
 
-/// A port of 127.0.0.1 that is free for TCP and UDP. No call gives it again, in no process of this
-/// network namespace, before this process has ended.
+/// A port that nobody has, for TCP or UDP. No call gives it again, in no process of this network
+/// namespace, before this process has ended.
 pub(crate) fn free_port() -> u16 {
-    static BLOCKS_TAKEN: Mutex<Vec<Block>> = Mutex::new(Vec::new());
+    static TAKEN: Mutex<Vec<Block>> = Mutex::new(Vec::new());
     // A test that fails in here must not make all others fail.
-    let mut taken = BLOCKS_TAKEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let in_use = ports_in_use();
     loop {
-        if let Some(block) = taken.last_mut() {
-            let is_free = |port: &u16| {
-                let address = (Ipv4Addr::LOCALHOST, *port);
-                TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok()
-            };
-            if let Some(port) = block.ports.by_ref().find(is_free) {
-                return port;
-            }
+        if let Some(block) = taken.last_mut()
+            && let Some(port) = block.ports.by_ref().find(|port| !in_use.contains(port))
+        {
+            return port;
         }
-        // Not always the same first: what an earlier process left in TIME_WAIT has time to go.
         let from = u16::try_from(std::process::id() % u32::from(BLOCKS)).unwrap();
         taken.push(Block::take(from));
     }
+}
+
+/// The local ports of all sockets, also of those that linger in `TIME_WAIT`, as proc(5) has them.
+///
+/// To try a port with a socket of our own would take it from whom it is for: when another thread
+/// starts a process at that moment, the child has the socket as well until it executes its program.
+fn ports_in_use() -> BTreeSet<u16> {
+    let tables = ["tcp", "tcp6", "udp", "udp6"].map(|name| format!("/proc/thread-self/net/{name}"));
+    // Without IPv6 there are two tables only.
+    let tables: Vec<_> = tables.iter().filter_map(|path| fs::read_to_string(path).ok()).collect();
+    assert!(tables.len() >= 2, "{tables:?}");
+    let rows = tables.iter().flat_map(|table| table.lines().skip(1));
+    rows.map(|row| {
+        let address = row.split_whitespace().nth(1).unwrap();
+        let (_, port) = address.rsplit_once(':').unwrap();
+        u16::from_str_radix(port, 16).unwrap()
+    })
+    .collect()
 }

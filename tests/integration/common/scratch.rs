@@ -10,11 +10,10 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// `name` is that of the test: no two tests share one.
+    /// A new one, with `name` in its own; there is nothing in it.
     pub(crate) fn new(name: &str) -> Self {
-        let name = format!("{name}-{}", std::process::id());
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::create_dir_all(&path).unwrap();
+        let path = new_path(name);
+        fs::create_dir(&path).unwrap();
         Self { path }
     }
 
@@ -29,6 +28,12 @@ impl Scratch {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// A path that nobody has used. The number of the process would not do: it comes again, and one
+/// that was killed has left its files.
+pub(crate) fn new_path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{:016x}", fastrand::u64(..)))
 }
 
 impl Drop for Scratch {
