@@ -1,7 +1,9 @@
 //! The command line as a user meets it.
 
-use std::net::{TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::{Command, Output};
+
+use socket2::{Domain, Socket, Type};
 
 fn loadgen(flags: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
@@ -81,9 +83,15 @@ fn wrong_values_are_usage_errors_that_name_the_flag() {
 
 #[test]
 fn an_unreachable_target_is_named_with_the_cause() {
-    // Bound and dropped again: nobody listens there.
-    let tcp = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let udp = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Nobody else gets these ports while we have them, and nobody listens there: the one socket
+    // does not, and the other one hears a peer that says nothing.
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let deaf = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    deaf.bind(&any.into()).unwrap();
+    let tcp = deaf.local_addr().unwrap().as_socket().unwrap();
+    let elsewhere = UdpSocket::bind(any).unwrap();
+    elsewhere.connect((Ipv4Addr::LOCALHOST, 9)).unwrap();
+    let udp = elsewhere.local_addr().unwrap();
     let over_tcp = ["tcp", "http", "grpc"].map(|scheme| format!("{scheme}://{tcp}"));
     for target in over_tcp.into_iter().chain([format!("udp://{udp}")]) {
         let output = loadgen(&format!("--target {target}"));

@@ -81,12 +81,14 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // What the library leaves behind of a process that was killed.
-        for pid in self.started.get_mut().into_iter().flatten() {
-            for name in ["faketime_shm_", "sem.faketime_sem_"] {
-                let _ = fs::remove_file(format!("/dev/shm/{name}{pid}"));
-            }
-        }
+        self.started.get_mut().into_iter().flatten().for_each(|pid| forget(*pid));
+    }
+}
+
+/// Removes what the library has left of a process that was killed: numbers of processes come again.
+pub(crate) fn forget(pid: u32) {
+    for name in ["faketime_shm_", "sem.faketime_sem_"] {
+        let _ = fs::remove_file(format!("/dev/shm/{name}{pid}"));
     }
 }
 
@@ -98,8 +100,17 @@ pub(crate) fn bound_ms(state: &Path) -> u64 {
     copies.into_iter().filter_map(|copy| Some(copy.ok()?.bound_ms)).max().unwrap()
 }
 
+/// The bound of the window that a server began with, as its log says: the record may show the next
+/// one before anybody has looked.
+#[track_caller]
+pub(crate) fn first_bound_ms(log: &[String]) -> u64 {
+    let mut lines = log.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let reserved = lines.find(|line| line["message"] == "window reserved");
+    reserved.expect("a window in the log")["bound_ms"].as_u64().unwrap()
+}
+
 /// The library that stands between a program and its clock.
-fn library() -> PathBuf {
+pub(crate) fn library() -> PathBuf {
     let found = fs::read_dir("/usr/lib").unwrap().filter_map(|entry| {
         let path = entry.ok()?.path().join("faketime/libfaketimeMT.so.1");
         path.exists().then_some(path)

@@ -1,10 +1,12 @@
 //! No reply holds a time that is not durable: told by the system calls of a real server.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use coreflake_protocol::{Layout, Sequence, Tick};
 
 use crate::common::{frames, pause};
+use crate::faked::{bound_ms, ms};
 use crate::load::{Load, Shape};
 use crate::strace::Traced;
 use crate::trace::{self, Violation};
@@ -15,13 +17,27 @@ const SHAPE: Shape = Shape { connections: 4, depth: 24, count: 1 };
 const WINDOW_MS: u32 = 300;
 const REPLIES_MIN: u64 = 100_000;
 
-/// Fetches for a while from a server whose bound has to be raised all the time, and reads the
-/// trace.
-fn traced(name: &str, seconds: u64, inject: &[&str]) -> (u64, trace::Findings) {
+/// How long is fetched, and until when it has to be enough on a busy machine.
+const TIME_MIN: Duration = Duration::from_secs(5);
+const TIME_MAX: Duration = Duration::from_secs(120);
+
+/// Fetches from a server whose bound has to be raised all the time, until there are so many replies
+/// and bounds, and reads the trace.
+fn traced(name: &str, replies_min: u64, bounds_min: u64, inject: &[&str]) -> trace::Findings {
     let place = Traced::new(name);
     let server = place.start(WINDOW_MS, inject);
     let load = Load::start(server.tcp, SHAPE);
-    pause(Duration::from_secs(seconds));
+    let (start, mut bounds) = (Instant::now(), BTreeSet::new());
+    while start.elapsed() < TIME_MIN
+        || load.answered() < replies_min
+        // The last one is not durable yet, perhaps.
+        || bounds.len() as u64 <= bounds_min
+    {
+        let so_far = (load.answered(), bounds.len());
+        assert!(start.elapsed() < TIME_MAX, "{so_far:?} replies and bounds");
+        bounds.insert(bound_ms(&place.state()));
+        pause(ms(20));
+    }
     let journal = load.finish();
     let answers = journal.answers.len() as u64;
     server.stop();
@@ -40,22 +56,21 @@ fn traced(name: &str, seconds: u64, inject: &[&str]) -> (u64, trace::Findings) {
     );
     assert_eq!(findings.violations, [], "sent before it was durable");
     assert_eq!(findings.replies, answers, "every reply is in the trace");
+    assert!(answers >= replies_min && findings.bounds >= bounds_min, "{findings:?}");
     frames::assert_disjoint(journal.runs);
-    (answers, findings)
+    findings
 }
 
 #[test]
 fn no_reply_is_ahead_of_what_is_durable() {
-    let (replies, findings) = traced("order", 6, &[]);
-    assert!(replies >= REPLIES_MIN, "{replies} replies");
-    assert!(findings.bounds >= 20, "{findings:?}");
+    traced("order", REPLIES_MIN, 20, &[]);
 }
 
 /// A disk so slow that the bound is reached again and again: what is sent is right below it.
 #[test]
 fn no_reply_is_ahead_of_what_is_durable_on_a_slow_disk() {
-    let (replies, findings) = traced("order-slow", 5, &["fdatasync:delay_enter=95000"]);
-    assert!(replies >= REPLIES_MIN / 5 && findings.bounds >= 10, "{findings:?}");
+    let slow = ["fdatasync:delay_enter=95000"];
+    let findings = traced("order-slow", REPLIES_MIN / 5, 10, &slow);
     assert!(findings.margin_ms.unwrap() < 5, "the bound was not reached: {findings:?}");
 }
 

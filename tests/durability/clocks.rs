@@ -1,54 +1,75 @@
 //! A clock that does not fit the record.
 
-use std::path::Path;
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use coreflake_protocol::ErrorCode;
 use rustix::process::Signal;
 
 use crate::common::frames::generate;
-use crate::common::{Peer, Server, feed, free_port, pause, until};
-use crate::state::{State, now_ms};
+use crate::common::{Server, feed, free_port, pause, until};
+use crate::faked;
+use crate::state::{State, ask_in_vain, first_id, now_ms};
 
 const DAY_MS: u64 = 24 * 3_600 * 1_000;
 
 /// Gives a command a wall clock of its own; the other clocks are those of the machine.
 fn with_clock(command: &mut Command, clock: &str) {
-    let library = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
-    let library = std::env::var("FAKETIME_LIBRARY").unwrap_or_else(|_| library.to_owned());
-    assert!(Path::new(&library).exists(), "{library} is missing: see scripts/setup.sh");
-    command.env("LD_PRELOAD", library).env("FAKETIME", clock);
+    command.env("LD_PRELOAD", faked::library()).env("FAKETIME", clock);
     command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
 }
 
 /// A server that is not ready, and does not get so.
-struct Waiting(Child);
+struct Waiting {
+    child: Child,
+    /// What it says.
+    log: PathBuf,
+}
 
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+impl Waiting {
+    fn start(mut command: Command, state: &State) -> Self {
+        let log = Path::new(state.path()).with_extension("log");
+        let stderr = File::create(&log).unwrap();
+        let child = command.stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
+        Self { child, log }
+    }
+
+    #[track_caller]
+    fn assert_runs(&mut self) {
+        let ended = self.child.try_wait().unwrap();
+        assert!(ended.is_none(), "it does not wait but ends: {ended:?}");
     }
 }
 
-/// Checks that a server on this port answers, and issues nothing for a while.
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        faked::forget(self.child.id());
+        if thread::panicking() {
+            println!("the server said: {}", fs::read_to_string(&self.log).unwrap_or_default());
+        }
+    }
+}
+
+/// Checks that a server on this state and port answers, and issues nothing for a while.
 #[track_caller]
-fn issues_nothing(mut command: Command, port: u16) {
-    let quiet = command.stdout(Stdio::null()).stderr(Stdio::null());
-    let mut waiting = Waiting(quiet.spawn().unwrap());
-    let address = format!("127.0.0.1:{port}").parse().unwrap();
-    until("a listener", || {
-        assert!(waiting.0.try_wait().unwrap().is_none(), "it does not wait but ends");
-        std::net::TcpStream::connect(address).ok()
+fn issues_nothing(command: Command, state: &State, port: u16) {
+    let mut waiting = Waiting::start(command, state);
+    let mut peer = until("a server that answers", || {
+        waiting.assert_runs();
+        ask_in_vain(SocketAddr::from(([127, 0, 0, 1], port)))
     });
-    let mut peer = Peer::connect(address);
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_millis(600) {
         peer.ask(&generate(1, 1)).assert_error(ErrorCode::Starting, 1);
         pause(Duration::from_millis(20));
     }
-    assert!(waiting.0.try_wait().unwrap().is_none(), "it waits");
+    waiting.assert_runs();
 }
 
 #[test]
@@ -79,9 +100,9 @@ fn a_clock_before_the_slot_was_made_is_refused() {
 #[test]
 fn a_bound_ahead_of_the_clock_is_waited_for() {
     let state = State::new("ahead").with_record();
+    let begin = Instant::now();
     let bound_ms = now_ms() + 2_500;
     state.craft(|record| record.bound_ms = bound_ms);
-    let begin = Instant::now();
     state.serves_above(bound_ms, &[]);
     let waited = begin.elapsed();
     assert!(waited > Duration::from_millis(1_400), "after {waited:?}: more than a second ahead");
@@ -97,7 +118,8 @@ fn a_bound_far_ahead_of_the_clock_issues_nothing() {
     let bound_ms = state.bound_ms();
     let port = free_port();
     let listen = format!("127.0.0.1:{port}");
-    issues_nothing(Server::command(&["--state-dir", state.path(), "--listen", &listen]), port);
+    let command = Server::command(&["--state-dir", state.path(), "--listen", &listen]);
+    issues_nothing(command, &state, port);
     assert_eq!(state.bound_ms(), bound_ms);
 }
 
@@ -105,7 +127,7 @@ fn a_bound_far_ahead_of_the_clock_issues_nothing() {
 fn a_clock_that_goes_back_with_a_kill_issues_nothing() {
     let state = State::new("back").with_record();
     let server = state.start(&["--window-ms", "300"]);
-    Peer::connect(server.tcp).generate(100);
+    first_id(&server);
     server.signal(Signal::KILL);
     let _ = server.wait();
     // Younger than that, the clock would be before the slot was made.
@@ -115,7 +137,7 @@ fn a_clock_that_goes_back_with_a_kill_issues_nothing() {
     let listen = format!("127.0.0.1:{port}");
     let mut command = Server::command(&["--state-dir", state.path(), "--listen", &listen]);
     with_clock(&mut command, "-30s");
-    issues_nothing(command, port);
+    issues_nothing(command, &state, port);
     assert_eq!(state.bound_ms(), bound_ms, "and reserves nothing");
     state.serves_above(bound_ms, &["--window-ms", "300"]);
 }

@@ -14,10 +14,11 @@ use crate::ledger::Ledger;
 use crate::load::Load;
 use crate::mount::Mount;
 use crate::seed;
-use crate::state::{State, now_ms};
+use crate::state::State;
 
-const WINDOW: Duration = Duration::from_millis(500);
-const ARGS: [&str; 4] = ["--window-ms", "500", "--shards", "2"];
+/// Two thirds of it are more than a flush takes on a disk that others use as well.
+const WINDOW: Duration = Duration::from_secs(2);
+const ARGS: [&str; 4] = ["--window-ms", "2000", "--shards", "2"];
 
 /// Writes into `path` until not a byte fits any more.
 fn fill(path: &Path) {
@@ -52,7 +53,7 @@ fn a_full_disk_stops_nobody_who_has_a_record() {
     wait_for_extension(&state, Duration::ZERO);
     fill(&mount.path().join("ballast"));
     let received = load.received();
-    wait_for_extension(&state, 3 * WINDOW);
+    wait_for_extension(&state, WINDOW);
     assert!(load.received() > received, "it goes on");
     server.stop();
     let taken = load.end();
@@ -63,7 +64,7 @@ fn a_full_disk_stops_nobody_who_has_a_record() {
     // A start needs no space either.
     let server = state.start(&ARGS);
     let load = Load::start(&server, &mut random);
-    wait_for_extension(&state, WINDOW);
+    wait_for_extension(&state, Duration::ZERO);
     server.stop();
     ledger.add(load.end());
     ledger.judge().assert_unique("full disk");
@@ -92,8 +93,12 @@ fn a_disk_that_fails_is_served_on_until_the_window_ends() {
     let bound_ms = state.bound_ms();
     let cut_off_ms = 500;
     // Between the end of the window and its own the server says why.
-    until("the end of the window", || (now_ms() > bound_ms + 20).then_some(()));
-    peer.ask(&generate(1, 1)).assert_error(ErrorCode::WindowExhausted, 1);
+    let refusal = until("the end of the window", || {
+        let reply = peer.ask(&generate(1, 1));
+        let refuses = reply.error().is_some();
+        refuses.then_some(reply)
+    });
+    refusal.assert_error(ErrorCode::WindowExhausted, 1);
     let ended = server.wait();
     ended.assert_no_panic();
     assert_eq!(ended.status.code(), Some(69), "{ended:#?}");
@@ -104,7 +109,8 @@ fn a_disk_that_fails_is_served_on_until_the_window_ends() {
     let (_, last_ms) = taken.span_ms().unwrap();
     assert!(last_ms <= bound_ms, "{last_ms} is above {bound_ms}");
     let end_ms = bound_ms - cut_off_ms;
-    assert!(last_ms + 200 > end_ms, "served to the end: {last_ms} of {bound_ms}");
+    // The first write fails a second before the end of what was written.
+    assert!(last_ms + 400 > end_ms, "served to the end: {last_ms} of {bound_ms}");
     assert!(taken.refusals.contains_key("WINDOW_EXHAUSTED"), "{:?}", taken.refusals);
     ledger.add(taken);
     ledger.judge().assert_unique("failing disk");
@@ -120,7 +126,8 @@ fn a_record_that_is_deleted_under_a_server_is_not_made_anew() {
     let load = Load::start(&server, &mut random);
     wait_for_extension(&state, Duration::ZERO);
     state.lose_record();
-    pause(2 * WINDOW);
+    // It is extended in that time.
+    pause(WINDOW);
     server.stop();
     let mut ledger = Ledger::default();
     ledger.add(load.end());

@@ -4,7 +4,7 @@ use coreflake_protocol::Kind;
 use fastrand::Rng;
 use rustix::process::Signal;
 
-use crate::common::pause;
+use crate::common::{pause, until};
 use crate::ledger::Ledger;
 use crate::load::Load;
 use crate::seed;
@@ -23,8 +23,9 @@ fn kill_9_under_full_load_gives_no_id_of_any_kind_twice() {
         for _ in 0..lives() {
             let server = state.start(&["--shards", "2", "--window-ms", "300"]);
             let load = Load::of(kind, &server, &mut random);
+            until("IDs", || (load.received() > 0).then_some(()));
             // Of 128 bits a server makes so many that a test has to be shorter.
-            let run_ms = if kind.is_wide() { 20..=60 } else { 50..=200 };
+            let run_ms = if kind.is_wide() { 0..=40 } else { 30..=180 };
             pause(core::time::Duration::from_millis(random.u64(run_ms)));
             server.signal(Signal::KILL);
             server.wait();
@@ -36,7 +37,7 @@ fn kill_9_under_full_load_gives_no_id_of_any_kind_twice() {
 
 #[test]
 fn whatever_names_the_namespace_is_guarded_by_the_record() {
-    let state = State::new("namespace");
+    let state = State::new("kinds-namespace");
     let usual = ["--worker-id", "3"];
     state.start(&usual).stop();
     for other in [

@@ -12,6 +12,9 @@ mod clocks;
 #[path = "../integration/common/mod.rs"]
 mod common;
 mod disk;
+#[allow(dead_code)] // As above.
+#[path = "../clock/faked.rs"]
+mod faked;
 mod freeze;
 mod kill;
 mod kinds;

@@ -7,6 +7,9 @@ use std::process::Command;
 
 use crate::common::Scratch;
 
+/// How many devices are taken at most, so that a file system moves to another one.
+const OTHERS_MAX: usize = 8;
+
 /// A mounted file system. It goes away with the value.
 pub(crate) struct Mount {
     point: PathBuf,
@@ -41,11 +44,19 @@ impl Mount {
         let device = std::fs::metadata(&self.point).unwrap().dev();
         run("umount", &[self.point.to_str().unwrap()]);
         self.mounted = false;
-        // Takes the device that has become free.
-        let other = Self::ext4(&format!("{}-other", device));
-        self.attach(&["-o", "loop", &self.image()]);
-        assert_ne!(std::fs::metadata(&self.point).unwrap().dev(), device, "another device");
-        drop(other);
+        // They take the devices that are free: that of this one is among them sooner or later, once
+        // it is detached, if nobody else has taken it meanwhile.
+        let mut others = Vec::new();
+        while others.len() < OTHERS_MAX {
+            others.push(Self::ext4(&format!("{device}-other-{}", others.len())));
+            self.attach(&["-o", "loop", &self.image()]);
+            if std::fs::metadata(&self.point).unwrap().dev() != device {
+                return;
+            }
+            run("umount", &[self.point.to_str().unwrap()]);
+            self.mounted = false;
+        }
+        panic!("it always comes back to the same device");
     }
 
     fn point(name: &str) -> Self {

@@ -1,16 +1,19 @@
 //! A state directory, looked at and tampered with from outside.
 
 use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use coreflake_engine::record::{RECORD_SIZE, Record};
-
+use coreflake_protocol::ErrorCode;
 use rustix::process::Signal;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::common::{Finished, Peer, Scratch, Server, coreflake, feed};
+use crate::common::frames::generate;
+use crate::common::{Finished, Peer, Scratch, Server, coreflake, feed, until};
 use crate::ledger::unix_ms;
 
 /// Bytes of one copy: a record, what binds it to its file, and a CRC-32 over both.
@@ -83,7 +86,7 @@ impl State {
     #[track_caller]
     pub(crate) fn serves_above(&self, floor_ms: u64, args: &[&str]) -> Vec<String> {
         let server = self.start(args);
-        let id = Peer::connect(server.tcp).generate(1)[0].first().get();
+        let id = first_id(&server);
         assert!(unix_ms(id) > floor_ms, "{id} is of {}, not above {floor_ms}", unix_ms(id));
         server.signal(Signal::TERM);
         let ended = server.wait();
@@ -164,6 +167,30 @@ impl State {
     pub(crate) fn lose_record(&self) {
         fs::remove_file(self.record_path()).unwrap();
     }
+}
+
+/// The first ID that a server gives. Of a short window nothing may be left for a moment, when the
+/// machine had other things to do.
+#[track_caller]
+pub(crate) fn first_id(server: &Server) -> u64 {
+    let mut peer = Peer::connect(server.tcp);
+    until("an ID", || {
+        let reply = peer.ask(&generate(1, 1));
+        if reply.error().is_some() {
+            reply.assert_error(ErrorCode::WindowExhausted, 1);
+            return None;
+        }
+        Some(reply.runs()[0].first().get())
+    })
+}
+
+/// Asks for an ID where a server may listen that has none to give: whoever answers is starting.
+#[track_caller]
+pub(crate) fn ask_in_vain(server: SocketAddr) -> Option<Peer> {
+    let mut peer = Peer::over(TcpStream::connect(server).ok()?);
+    peer.stream().write_all(&generate(1, 1)).ok()?;
+    peer.try_reply()?.assert_error(ErrorCode::Starting, 1);
+    Some(peer)
 }
 
 /// A block with this record, bound to the file that `block` is bound to.

@@ -12,6 +12,7 @@ mod faked;
 
 mod bodies;
 mod channel;
+mod doors;
 mod frames;
 mod grpc;
 mod grpc_faults;

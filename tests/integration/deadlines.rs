@@ -129,10 +129,12 @@ fn late_first_frame() {
     let start = Instant::now();
     let mut half = Peer::connect(server.tcp);
     let mut whole = Peer::connect(server.tcp);
-    pause(Duration::from_millis(8_500));
+    pause(Duration::from_millis(7_500));
+    let begun = start.elapsed().as_secs_f64();
     half.send(&generate(7, 1)[..20]);
     whole.ping();
-    half.expect_closed_between(start, 9.0, 12.5);
+    // Any other frame would have until five seconds after its beginning.
+    half.expect_closed_between(start, 9.0, begun + 4.8);
     whole.ping();
     let counters = server.stop();
     assert_eq!(counters.rejects().values().sum::<u64>(), 1, "{counters:?}");
@@ -152,7 +154,7 @@ fn no_token() {
     let mut silent = Peer::connect(server.tcp);
     let mut known = Peer::connect(server.tcp);
     known.ask(&auth(7, b"token"));
-    while start.elapsed() < Duration::from_secs(8) {
+    while start.elapsed() < Duration::from_secs(6) {
         silent.ping();
         pause(Duration::from_millis(500));
     }
@@ -232,7 +234,7 @@ fn no_reading() {
         }
         let asked = Instant::now();
         other.ping();
-        assert!(asked.elapsed() < Duration::from_secs(3), "held up for {:?}", asked.elapsed());
+        assert!(asked.elapsed() < Duration::from_secs(7), "held up for {:?}", asked.elapsed());
         let grown = server.memory_kib().saturating_sub(before);
         assert!(grown < 16 * 1_024, "{grown} KiB more");
         assert!(start.elapsed() < Duration::from_secs(30), "never closed");

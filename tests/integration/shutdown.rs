@@ -1,17 +1,26 @@
 //! How a server ends: whoever waits for an answer gets one, and nobody else holds it up.
 
-use std::io::{self, BufRead, BufReader};
-use std::net::TcpStream;
+use std::io::{self, BufRead, BufReader, ErrorKind, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::Stdio;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use coreflake_protocol::{ErrorCode, Response, ServingState};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::common::frames::{self, generate};
-use crate::common::{Datagrams, Peer, Server, pause, state_directory};
+use crate::common::frames::{self, HEALTH, generate, padded, ping};
+use crate::common::{Datagrams, PATIENCE, Peer, Reply, Server, pause, state_directory};
+
+/// How often a test is begun anew in which this machine was slower than the server was patient.
+const ROUNDS: usize = 10;
+
+/// How long a connection, or the datagram door, is kept open for those who go on asking.
+const DRAIN_QUIET: Duration = Duration::from_millis(100);
+
+/// What a log says that nobody could be waited for any longer.
+const OUT_OF_TIME: &str = "did not finish in time";
 
 #[test]
 fn sigterm_and_sigint_end_well() {
@@ -19,14 +28,13 @@ fn sigterm_and_sigint_end_well() {
         let server = Server::start(&["--shards", "2"]);
         let mut idle = Peer::connect(server.tcp);
         idle.ping();
-        let start = Instant::now();
         server.signal(signal);
         idle.expect_closed();
         drop(idle);
         let ended = server.wait();
         ended.assert_clean();
         assert_eq!(ended.stdout.len(), 1, "only the ready line: {:?}", ended.stdout);
-        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+        assert!(!ended.log.iter().any(|line| line.contains(OUT_OF_TIME)), "{:?}", ended.log);
     }
 }
 
@@ -75,31 +83,52 @@ fn requests_in_flight_get_their_ids_or_a_refusal() {
     server.wait().assert_clean();
 }
 
+/// Asks until the server refuses because it shuts down; `begun` hears of every answer before that.
+/// Gives how often it was refused: never, if the server was right to take the peer for quiet.
+fn ask_until_refused(server: SocketAddr, begun: &Sender<()>) -> u64 {
+    let mut peer = Peer::connect(server);
+    let mut asked = Instant::now();
+    for request_id in 0.. {
+        let asked_before = std::mem::replace(&mut asked, Instant::now());
+        // What is no request for IDs is still answered, and says why.
+        let health = frames::frame(HEALTH, request_id, &[]);
+        let requests = [generate(request_id, 1), health, ping(request_id)].concat();
+        // A write into a closed connection fails; the read says so.
+        let _ = peer.stream().write_all(&requests);
+        let silence = asked_before.elapsed();
+        let Some(reply) = peer.try_reply() else {
+            assert!(silence >= DRAIN_QUIET, "let go without a word, though asked for {silence:?}");
+            return 0;
+        };
+        let (health, pong) = (peer.reply(), peer.reply());
+        assert_eq!(pong.response(), Response::Ping);
+        if reply.error().is_some() {
+            reply.assert_error(ErrorCode::Draining, request_id);
+            let Response::Health(health) = health.response() else { panic!("{health:?}") };
+            assert_eq!(health.state, ServingState::Draining);
+            return 1;
+        }
+        let _ = begun.send(());
+    }
+    unreachable!("the server serves on and on")
+}
+
 #[test]
 fn a_peer_that_goes_on_asking_is_told_to_go_elsewhere() {
-    let server = Server::start(&[]);
-    let address = server.tcp;
-    let (sender, begun) = mpsc::channel();
-    let asking = thread::spawn(move || {
-        let mut peer = Peer::connect(address);
-        for request_id in 0.. {
-            let reply = peer.ask(&generate(request_id, 1));
-            let _ = sender.send(());
-            if let Some(error) = reply.error() {
-                assert_eq!(error.known_code(), Some(ErrorCode::Draining));
-                break;
-            }
+    for _ in 0..ROUNDS {
+        let server = Server::start(&[]);
+        let address = server.tcp;
+        let (sender, begun) = mpsc::channel();
+        let asking = thread::spawn(move || ask_until_refused(address, &sender));
+        begun.recv().unwrap();
+        server.signal(Signal::TERM);
+        let refused = asking.join().unwrap();
+        assert_eq!(server.wait().assert_clean().get("draining"), refused);
+        if refused > 0 {
+            return;
         }
-        // The rest is still answered, and says why.
-        let health = peer.ask(&frames::frame(frames::HEALTH, 7, &[]));
-        let Response::Health(health) = health.response() else { panic!("{health:?}") };
-        assert_eq!(health.state, ServingState::Draining);
-        peer.ping();
-    });
-    begun.recv().unwrap();
-    server.signal(Signal::TERM);
-    asking.join().unwrap();
-    server.wait().assert_clean().assert_rejects(&[("draining", 1)]);
+    }
+    panic!("in none of {ROUNDS} rounds this machine was quick enough to ask on");
 }
 
 /// A peer that is never quiet is told for a moment, and then let go.
@@ -107,35 +136,60 @@ fn a_peer_that_goes_on_asking_is_told_to_go_elsewhere() {
 fn a_peer_that_never_rests_does_not_hold_up_the_shutdown() {
     let server = Server::start(&[]);
     let restless = Peer::restless(server.tcp);
-    let start = Instant::now();
     server.signal(Signal::TERM);
-    server.wait().assert_clean();
-    assert!(start.elapsed() < Duration::from_secs(3), "stopped after {:?}", start.elapsed());
+    let ended = server.wait();
+    ended.assert_clean();
+    assert!(!ended.log.iter().any(|line| line.contains(OUT_OF_TIME)), "{:?}", ended.log);
     restless.join().unwrap();
+}
+
+/// Asks in datagrams until nobody is there; `begun` hears of every answer. Gives how often it was
+/// refused.
+fn ask_until_nobody_is_there(peer: &Datagrams, begun: &Sender<()>) -> u64 {
+    let (start, mut refused, mut buffer) = (Instant::now(), 0, [0; 1_200]);
+    // The last one may get no answer at all; the one behind it finds nobody.
+    peer.socket().set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+    for request_id in 0.. {
+        let sent = peer.socket().send(&padded(generate(request_id, 1), 120));
+        match sent.and_then(|_| peer.socket().recv(&mut buffer)) {
+            Ok(size) => {
+                let reply = Reply { bytes: buffer[..size].to_vec() };
+                if reply.error().is_some() {
+                    reply.assert_error(ErrorCode::Draining, reply.request_id());
+                    refused += 1;
+                } else {
+                    assert_eq!(refused, 0, "IDs behind a refusal");
+                }
+                let _ = begun.send(());
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{error}");
+                return refused;
+            }
+        }
+        assert!(start.elapsed() < PATIENCE, "the server answers on and on");
+    }
+    unreachable!("the server answers on and on")
 }
 
 #[test]
 fn datagrams_are_refused_for_a_moment_before_nobody_answers() {
-    let mut server = Server::start(&[]);
-    let peer = Datagrams::connect(server.udp());
-    peer.ask(&frames::padded(generate(1, 1), 120));
-    server.signal(Signal::TERM);
-    server.wait_for_log("stopping");
-    // Until it is refused; a datagram that comes too late to be answered finds no socket.
-    for request_id in 2.. {
-        if peer.socket().send(&frames::padded(generate(request_id, 1), 120)).is_err() {
-            panic!("nobody was told");
-        }
-        let mut buffer = [0; 1_200];
-        peer.socket().set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        let size = peer.socket().recv(&mut buffer).expect("an answer");
-        let reply = frames::Reply { bytes: buffer[..size].to_vec() };
-        if reply.error().is_some() {
-            reply.assert_error(ErrorCode::Draining, request_id);
-            break;
+    for _ in 0..ROUNDS {
+        let server = Server::start(&[]);
+        let peer = Datagrams::connect(server.udp());
+        let (sender, begun) = mpsc::channel();
+        let asking = thread::spawn(move || ask_until_nobody_is_there(&peer, &sender));
+        begun.recv().unwrap();
+        server.signal(Signal::TERM);
+        let counters = server.wait().assert_clean();
+        let refused = asking.join().unwrap();
+        assert!(counters.get("draining") >= refused, "{refused} replies: {counters:?}");
+        if refused > 0 {
+            return;
         }
     }
-    server.wait().assert_clean();
+    panic!("nobody was told in {ROUNDS} rounds");
 }
 
 /// A server that has seconds of drain before it, and has just been told.
@@ -147,13 +201,14 @@ fn draining() -> (Server, TcpStream) {
     (server, deaf)
 }
 
+/// Whoever drains to the end says that it has stopped.
 fn ends_at_once(server: Server) {
-    let start = Instant::now();
     server.signal(Signal::INT);
     let ended = server.wait();
     ended.assert_no_panic();
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     assert_ne!(ended.status.code(), Some(0), "not cut short: {ended:?}");
+    let drained = |line: &String| line.contains(OUT_OF_TIME) || line.contains("\"stopped\"");
+    assert!(!ended.log.iter().any(drained), "not cut short: {ended:?}");
 }
 
 #[test]

@@ -34,7 +34,8 @@ fn length_bomb_is_answered_at_once_and_makes_no_room() {
         let start = Instant::now();
         peer.send(&u32::MAX.to_be_bytes());
         peer.expect_error(ErrorCode::FrameSize, 0);
-        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+        // For what does not come, the server waits five seconds.
+        assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
     }
     let grown = server.memory_kib().saturating_sub(before);
     assert!(grown < 16 * 1_024, "{grown} KiB more");

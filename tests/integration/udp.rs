@@ -271,12 +271,15 @@ fn datagrams_that_travel_as_one_are_each_answered() {
 #[test]
 fn peers_that_are_gone_before_the_answer_harm_nobody() {
     let server = Server::start(&[]);
-    for _ in 0..200 {
-        let peer = Datagrams::connect(server.udp());
-        peer.send(&padded(generate(7, 10), 1_200));
-        peer.send(&ping(8));
+    for _ in 0..4 {
+        for _ in 0..50 {
+            let peer = Datagrams::connect(server.udp());
+            peer.send(&padded(generate(7, 10), 1_200));
+            peer.send(&ping(8));
+        }
+        // The kernel does not keep all of them for a server that is late.
+        Datagrams::connect(server.udp()).settle();
     }
-    Datagrams::connect(server.udp()).settle();
     server.stop().assert_rejects(&[]);
 }
 

@@ -1,9 +1,10 @@
 //! A real time server.
 
 use std::fs;
-use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+
+use crate::port::free_port;
 
 /// chronyd on a port of its own, which leaves the clock alone. It ends with the value.
 pub(crate) struct Chronyd {
@@ -14,14 +15,12 @@ pub(crate) struct Chronyd {
 
 impl Chronyd {
     pub(crate) fn start() -> Self {
-        let folder =
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("chronyd-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        // chronyd picks no port by itself, and below 30,000 the system gives none to anybody else.
-        let first = u16::try_from(std::process::id() % 10_000).unwrap();
-        let mut ports = (0..10_000).map(|next| 20_000 + (first + next) % 10_000);
-        let is_free = |port: &u16| UdpSocket::bind(("127.0.0.1", *port)).is_ok();
-        let port = ports.find(is_free).expect("a free port");
+        // Not the number of this process: it comes again, and who was killed has left its folder.
+        let folder = format!("chronyd-{:016x}", fastrand::u64(..));
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder);
+        fs::create_dir(&folder).unwrap();
+        // chronyd picks none by itself.
+        let port = free_port();
         let config = format!(
             "local stratum 5\nport {port}\nbindaddress 127.0.0.1\nallow 127.0.0.0/8\n\
              cmdport 0\nbindcmdaddress /\npidfile {}\n",

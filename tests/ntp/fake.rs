@@ -48,6 +48,7 @@ impl Default for Manner {
 
 /// The server; it ends with the value.
 pub(crate) struct Fake {
+    socket: Arc<UdpSocket>,
     address: SocketAddr,
     shared: Arc<Mutex<(Manner, u32)>>,
     stop: Option<mpsc::Sender<()>>,
@@ -56,16 +57,16 @@ pub(crate) struct Fake {
 
 impl Fake {
     pub(crate) fn new(manner: Manner) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").unwrap());
         socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
         let address = socket.local_addr().unwrap();
         let shared = Arc::new(Mutex::new((manner, 0)));
         let (stop, stopped) = mpsc::channel();
         let thread = thread::spawn({
-            let shared = Arc::clone(&shared);
+            let (socket, shared) = (Arc::clone(&socket), Arc::clone(&shared));
             move || serve(&socket, &shared, &stopped)
         });
-        Self { address, shared, stop: Some(stop), thread: Some(thread) }
+        Self { socket, address, shared, stop: Some(stop), thread: Some(thread) }
     }
 
     /// A server whose clock is this far ahead of ours.
@@ -79,6 +80,12 @@ impl Fake {
 
     pub(crate) fn set(&self, manner: Manner) {
         self.shared.lock().unwrap().0 = manner;
+    }
+
+    /// From now on it is as if nobody were there. The port stays taken: another server that got it
+    /// would answer. A socket that is connected to itself hears nobody else.
+    pub(crate) fn vanish(&self) {
+        self.socket.connect(self.address).unwrap();
     }
 
     /// How often it was asked.
@@ -118,6 +125,10 @@ fn serve(socket: &UdpSocket, shared: &Mutex<(Manner, u32)>, stopped: &mpsc::Rece
 fn answer(request: &[u8], manner: &Manner) -> [u8; 48] {
     let now = ntp_time(manner.offset_ms);
     let mut origin: [u8; 8] = request[40..].try_into().unwrap();
+    // Who asks has our clock, and what is sent on one machine has arrived: that this thread was
+    // late to look is no part of the way, half of which would be taken for an offset.
+    let asked = u64::from_be_bytes(origin);
+    let received = asked.wrapping_add_signed((manner.offset_ms << 32) / 1_000);
     if manner.wrong_origin {
         origin[7] ^= 1;
     }
@@ -130,7 +141,7 @@ fn answer(request: &[u8], manner: &Manner) -> [u8; 48] {
     answer[12..16].copy_from_slice(&manner.reference);
     answer[16..24].copy_from_slice(&(now - (60 << 32)).to_be_bytes());
     answer[24..32].copy_from_slice(&origin);
-    answer[32..40].copy_from_slice(&now.to_be_bytes());
+    answer[32..40].copy_from_slice(&received.to_be_bytes());
     answer[40..48].copy_from_slice(&transmit.to_be_bytes());
     answer
 }

@@ -23,15 +23,23 @@ fn every_query_of_the_dashboard_and_of_the_document_has_data() {
         });
     }
 
-    // What the numbers of the document are, as far as that is known.
-    let number = |name: &str| prometheus.query(&documented[name])[0];
-    assert!((number("clock_drift_ms") - 40.0).abs() < 30.0, "{}", number("clock_drift_ms"));
-    assert_eq!(number("ntp_sync_status"), 1.0);
+    // What the numbers of the document are, as far as that is known. What a busy machine has spoilt
+    // is right a second later; what is wrong stays wrong.
+    for (name, expected) in [
+        ("clock_drift_ms", 10.0..70.0),
+        ("ntp_sync_status", 1.0..1.1),
+        ("id_generation_latency_ms", 0.001..1_000.0),
+        // There may be a stall in what is taken for a second.
+        ("ids_per_second", 1.0..4_000.0),
+        ("total_ids_generated", 400.0..1e9),
+    ] {
+        until(&format!("{name} in {expected:?}"), || {
+            let numbers = prometheus.query(&documented[name]);
+            numbers.first().is_some_and(|number| expected.contains(number)).then_some(())
+        });
+    }
     let age_ms = prometheus.query(&format!("1000 * time() - {}", documented["last_id_timestamp"]));
     assert!((-1_000.0..10_000.0).contains(&age_ms[0]), "{age_ms:?}");
-    assert!((0.001..1_000.0).contains(&number("id_generation_latency_ms")));
-    assert!((1.0..2_001.0).contains(&number("ids_per_second")));
-    assert!(number("total_ids_generated") > 400.0);
     assert_eq!(prometheus.query("sum(coreflake_errors_total)"), [3.0], "asked for on purpose");
 
     // Only OpenMetrics tells units: so that is what was read.

@@ -5,16 +5,18 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::certificates::Certificates;
-use crate::common::{Finished, Peer, Scratch, Server};
+use crate::common::{Finished, Scratch, Server};
 use crate::consul::Consul;
 use crate::etcd::Etcd;
 use crate::setting::{Kind, Setting, Store};
+use crate::sips::take;
 use crate::zookeeper::ZooKeeper;
 
 const RIGHT: &str = "correct-horse-battery";
 const WRONG: &str = "tr0ub4dor-and-3";
 
-const WINDOW: [&str; 2] = ["--window-ms", "1000"];
+/// A call to the store has as much time as there is, two seconds.
+const WINDOW: [&str; 2] = ["--window-ms", "6000"];
 
 /// A user with the password in a file.
 struct User {
@@ -51,7 +53,7 @@ fn serves(setting: &Setting, args: &[&str], secrets: &[&str]) {
     let mut command = setting.command("state", args);
     command.args(WINDOW).env("COREFLAKE_LOG", "trace");
     let server = Server::launch(command).unwrap_or_else(|ended| panic!("not ready: {ended:#?}"));
-    Peer::connect(server.tcp).generate(10);
+    take(server.tcp, 10);
     server.signal(rustix::process::Signal::TERM);
     let ended = server.wait();
     ended.assert_clean();

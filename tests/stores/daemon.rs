@@ -7,11 +7,15 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::common::{PATIENCE, pause};
+use crate::common::pause;
 use crate::network::within;
 
 /// How much of a log a failure shows.
 const TAIL_LINES: usize = 40;
+
+/// How long a store may take until it serves: a JVM that starts beside many other processes, or an
+/// election.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// It is killed when the value goes away.
 pub(crate) struct Daemon {
@@ -42,8 +46,8 @@ impl Daemon {
             let ended = self.child.try_wait().unwrap();
             assert!(ended.is_none(), "{what}: {ended:?}:\n{}", self.tail());
             assert!(
-                start.elapsed() < PATIENCE,
-                "{what}: not within {PATIENCE:?}:\n{}",
+                start.elapsed() < START_TIMEOUT,
+                "{what}: not within {START_TIMEOUT:?}:\n{}",
                 self.tail()
             );
             pause(Duration::from_millis(20));

@@ -2,19 +2,25 @@
 
 use std::net::SocketAddr;
 use std::ops::DerefMut;
+use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::common::{Scratch, Server, coreflake, feed, until};
+use crate::common::{Scratch, Server, coreflake, feed};
 use crate::ensemble::{Ensemble, MEMBERS};
 use crate::etcd_ensemble::EtcdEnsemble;
 use crate::ledger::Ledger;
 use crate::load::Load;
 use crate::network::within;
-use crate::setting::{Kind, Watched, cycles};
+use crate::node::wait_until;
+use crate::setting::{Kind, PATIENT, Watched, cycles};
 use crate::zookeeper_ensemble::ZooKeeperEnsemble;
 
-const ARGS: [&str; 4] = ["--worker-mode", "dynamic", "--window-ms", "20000"];
+/// Two thirds of it have to last for an election, on a machine that does other things as well.
+const ARGS: [&str; 4] = ["--worker-mode", "dynamic", "--window-ms", "30000"];
+
+/// How long an extension is waited for: until long after the window is over.
+const LIMIT: Duration = Duration::from_secs(40);
 
 /// What the two kinds have in common.
 trait Led: DerefMut<Target = Ensemble> + Send + Sync {
@@ -50,7 +56,7 @@ fn lose_leaders<E: Led>(ensemble: &mut E) {
     let scratch = Scratch::new(&format!("ensembles-{}", kind.name()));
     let addresses = ensemble.addresses().to_vec();
     let flags = kind.flags(&addresses);
-    feed(coreflake().args(["slots", "init"]).args(&flags), b"").assert_code(0);
+    feed(coreflake().args(["slots", "init"]).args(&flags).args(PATIENT), b"").assert_code(0);
 
     // One of them is dead from the start, and each server asks them in another order.
     let dead = (ensemble.find() + 1) % MEMBERS;
@@ -104,7 +110,7 @@ fn assert_extends(servers: &[Server], what: &str) {
     for server in servers {
         let left_ms = || server.health()["window_left_ms"].as_u64().unwrap();
         let mut least_ms = left_ms();
-        until(&format!("{what}: an extension"), || {
+        wait_until(LIMIT, &format!("{what}: an extension"), || {
             let now_ms = left_ms();
             least_ms = least_ms.min(now_ms);
             (now_ms > least_ms + 1_000).then_some(())

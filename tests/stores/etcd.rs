@@ -13,6 +13,9 @@ use crate::daemon::{self, Daemon};
 const MEMBER: &str = "member";
 const ROOT: &str = "root:password of the root";
 
+/// For etcdctl, which gives up after two seconds, and after five, otherwise.
+pub(crate) const PATIENT: [&str; 2] = ["--dial-timeout=20s", "--command-timeout=20s"];
+
 /// It ends with the value.
 pub(crate) struct Etcd {
     daemon: Daemon,
@@ -139,6 +142,7 @@ impl Etcd {
     pub(crate) fn try_ctl(&self, args: &[&str]) -> Output {
         let layout = &self.layout;
         let mut all: Vec<&str> = layout.etcdctl_tls.iter().map(String::as_str).collect();
+        all.extend(PATIENT);
         // The last one counts, when `args` name a user.
         if layout.guarded {
             all.extend(["--user", ROOT]);

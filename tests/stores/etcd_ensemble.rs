@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::curl::curl;
 use crate::ensemble::{Ensemble, MEMBERS};
-use crate::etcd::{etcdctl, is_healthy, server};
+use crate::etcd::{PATIENT, etcdctl, is_healthy, server};
 use crate::network::within;
 
 const CLIENT_PORT: u16 = 2379;
@@ -63,7 +63,7 @@ impl EtcdEnsemble {
     /// The same, which has to succeed, with all of them.
     #[track_caller]
     pub(crate) fn ctl(&self, args: &[&str]) -> String {
-        let output = self.try_ctl(&[0, 1, 2], args);
+        let output = self.try_ctl(&[0, 1, 2], &[&PATIENT[..], args].concat());
         assert!(output.status.success(), "etcdctl {args:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
     }

@@ -29,10 +29,13 @@ fn load(node: &Node, random: &mut Rng) -> Taken {
 }
 
 fn a_frozen_holder(kind: Kind) {
-    let space = Space::new(kind, "freeze");
+    let space = Space::brief(kind, "freeze");
     let (mut random, mut ledger) = (Rng::with_seed(seed("freeze")), Ledger::default());
-    let args = ["--worker-mode", "dynamic", "--worker-pool", "5-5", "--window-ms", "3000"];
-    let mut first = Node::spawn(space.server(&args));
+    let server = |window: &str| {
+        let args = ["--worker-mode", "dynamic", "--worker-pool", "5-5", "--window-ms", window];
+        Node::spawn(space.server(&args))
+    };
+    let mut first = server("3000");
     first.wait_ready(PATIENCE);
     ledger.add(load(&first, &mut random));
 
@@ -44,7 +47,8 @@ fn a_frozen_holder(kind: Kind) {
         peer.send(&generate(1, 1_000).repeat(REQUESTS));
     }
     let bound_ms = space.show(5)["bound_ms"].as_u64().unwrap();
-    let mut second = Node::spawn(space.server(&args));
+    // Long: the first must not get the slot back when the second stands still for a while.
+    let mut second = server("20000");
     let took = second.wait_ready(TAKEOVER);
     println!("FIGURE freeze, {}: taken over {took:.1?} behind the freeze", kind.name());
     assert_eq!((first.worker(), second.worker()), (5, 5));
@@ -77,7 +81,7 @@ fn a_frozen_holder(kind: Kind) {
     ledger.add(beside.end());
 
     second.stop();
-    first.wait_status(200, PATIENCE);
+    first.wait_status(200, TAKEOVER);
     let (_, health) = first.ask("/api/v1/health").unwrap();
     assert_eq!(health["worker_id"], 5);
     ledger.add(load(&first, &mut random));

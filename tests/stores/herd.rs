@@ -15,8 +15,9 @@ use crate::sips::Sips;
 const SERVERS: usize = 40;
 const SLOTS: usize = 32;
 
-/// The goal is 5 s; this much is for machines that have something else to do.
-const LIMIT: Duration = Duration::from_secs(15);
+/// The goal is 5 s, and what it took is printed; this much is for machines that have something else
+/// to do. Nobody may be left without a slot for ever.
+const LIMIT: Duration = Duration::from_secs(60);
 
 on_each_store!(more_servers_than_slots);
 
@@ -40,7 +41,8 @@ fn more_servers_than_slots(kind: Kind) {
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let (space, name) = (Space::new(kind, "herd"), kind.name());
-    let args = ["--worker-mode", "dynamic", "--window-ms", "3000"];
+    // A server that stands still for a while keeps its slot as long as its window lasts.
+    let args = ["--worker-mode", "dynamic", "--window-ms", "10000"];
     let nodes: Vec<_> = (0..SERVERS).map(|_| Node::spawn(space.server(&args))).collect();
     let took = wait_ready(&nodes, SLOTS, LIMIT);
     println!("FIGURE herd, {name}: {SLOTS} of {SERVERS} servers ready after {took:.1?}, goal 5 s");
@@ -67,12 +69,12 @@ fn more_servers_than_slots(kind: Kind) {
     // What is given back is taken over; Consul's sessions are too long to wait for their end.
     let stopped = if kind == Kind::Consul { 8 } else { 4 };
     serving.drain(..stopped).for_each(Node::stop);
-    let took = wait_ready(&waiting, stopped, PATIENCE);
+    let took = wait_ready(&waiting, stopped, LIMIT);
     println!("FIGURE herd, {name}: {stopped} slots given back, taken over after {took:.1?}");
     let killed = waiting.len() - stopped;
     if killed > 0 {
         serving.drain(..killed).for_each(Node::kill);
-        let took = wait_ready(&waiting, stopped + killed, PATIENCE);
+        let took = wait_ready(&waiting, stopped + killed, LIMIT);
         println!("FIGURE herd, {name}: {killed} servers killed, slots taken over after {took:.1?}");
     }
     let more = Sips::start(waiting.iter().map(Node::tcp));

@@ -7,7 +7,6 @@ use std::os::fd::AsFd;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -23,9 +22,9 @@ pub(crate) struct Network {
 impl Network {
     #[track_caller]
     pub(crate) fn new() -> Self {
-        static NETWORKS: AtomicU32 = AtomicU32::new(0);
-        let number = NETWORKS.fetch_add(1, Ordering::Relaxed);
-        let switch = format!("coreflake-{}-{number}", std::process::id());
+        // The number of the process would not do: it comes again, and one that was killed has left
+        // its namespaces.
+        let switch = format!("coreflake-{:016x}", fastrand::u64(..));
         // From here on it is removed, whatever fails.
         let network = Self { switch, machines: Vec::new() };
         ip(&["netns", "add", &network.switch]);

@@ -5,7 +5,6 @@ use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -58,8 +57,7 @@ impl Node {
     /// Starts a server, and does not wait for it. REST has a port that is known before it is ready.
     #[track_caller]
     pub(crate) fn spawn(mut command: Command) -> Self {
-        static NODES: AtomicU32 = AtomicU32::new(0);
-        let files = Scratch::new(&format!("node-{}", NODES.fetch_add(1, Ordering::Relaxed)));
+        let files = Scratch::new("node");
         let http = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let file = |name| File::create(files.path().join(name)).unwrap();
         command.args(["--http", &http.to_string()]);
@@ -69,7 +67,9 @@ impl Node {
     }
 
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.files.path().join("log")).unwrap()
+        // What it writes just now may end within a character.
+        let log = fs::read(self.files.path().join("log")).unwrap();
+        String::from_utf8_lossy(&log).into_owned()
     }
 
     /// What the ready line says, once it is there.
@@ -149,7 +149,8 @@ impl Node {
         self.signal(Signal::STOP);
         let threads = format!("/proc/{}/task", self.child.id());
         let stands = |thread: fs::DirEntry| {
-            let stat = fs::read_to_string(thread.path().join("stat")).unwrap();
+            // One that ends just now is not there at the next look.
+            let Ok(stat) = fs::read_to_string(thread.path().join("stat")) else { return false };
             stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
         };
         wait_until(PATIENCE, "a freeze", || {

@@ -3,9 +3,10 @@
 
 use rustix::process::Signal;
 
-use crate::common::{Peer, Server};
+use crate::common::Server;
 use crate::ledger::{Ledger, Taken, unix_ms};
 use crate::setting::{Kind, Setting, Watched, genesis_key, now_ms, use_up};
+use crate::sips;
 
 const ARGS: [&str; 4] = ["--worker-id", "3", "--window-ms", "2000"];
 
@@ -13,7 +14,7 @@ const FENCE: [&str; 2] = ["went back", "coreflake slots fence --floor"];
 
 #[track_caller]
 fn take(server: &Server, taken: &mut Taken) {
-    Peer::connect(server.tcp).generate(1_000).into_iter().for_each(|run| taken.push(run));
+    sips::take(server.tcp, 1_000).into_iter().for_each(|run| taken.push(run));
 }
 
 fn a_store_that_went_back_is_not_believed(kind: Kind) {
@@ -91,7 +92,7 @@ fn a_store_that_lost_everything_is_not_taken_for_a_new_one(kind: Kind) {
     std::fs::remove_file(note).unwrap();
     let server = setting.serve("state", &auto);
     server.wait_for_id();
-    let id = Peer::connect(server.tcp).generate(1)[0].first().get();
+    let id = sips::take(server.tcp, 1)[0].first().get();
     assert!(unix_ms(id) > last_ms);
     take(&server, &mut taken);
     server.stop();

@@ -10,7 +10,15 @@ use serde_json::{Value, json};
 use crate::common::{Finished, Scratch, Server, coreflake, feed};
 use crate::consul::Consul;
 use crate::etcd::Etcd;
+use crate::setting::PATIENT;
 use crate::zookeeper::ZooKeeper;
+
+/// How long a session lives that nobody keeps alive: as short as Consul allows, and so long that a
+/// server which stands still for some seconds keeps its markers.
+const SESSION: Duration = Duration::from_secs(10);
+
+/// The same where a test waits for the end of one, on the other stores.
+const BRIEF: Duration = Duration::from_secs(5);
 
 /// Makes a test of each scenario on each store.
 macro_rules! on_each_store {
@@ -87,14 +95,12 @@ impl Kind {
 }
 
 impl Space {
-    /// An empty one; `name` is that of the test. Sessions are the shortest that the store, or the
-    /// server, allows.
+    /// An empty one; `name` is that of the test.
     #[track_caller]
     pub(crate) fn empty(kind: Kind, name: &str) -> Self {
-        let session = Duration::from_secs(if kind == Kind::Consul { 10 } else { 1 });
         let scratch = Scratch::new(&format!("space-{name}-{}", kind.name()));
         let prefix = format!("/id-generator-{name}");
-        Self { kind, store: kind.running(), prefix, session, scratch }
+        Self { kind, store: kind.running(), prefix, session: SESSION, scratch }
     }
 
     /// One with records.
@@ -103,6 +109,14 @@ impl Space {
         let space = Self::empty(kind, name);
         space.slots("init", &[]).assert_code(0);
         space
+    }
+
+    /// The same with sessions that are short, for a test that waits for the end of one.
+    #[track_caller]
+    pub(crate) fn brief(kind: Kind, name: &str) -> Self {
+        let space = Self::new(kind, name);
+        let session = if kind == Kind::Consul { SESSION } else { BRIEF };
+        Self { session, ..space }
     }
 
     /// How long a session lives that nobody keeps alive.
@@ -146,7 +160,8 @@ impl Space {
 
     /// Runs `coreflake slots`.
     pub(crate) fn slots(&self, command: &str, args: &[&str]) -> Finished {
-        feed(coreflake().args(["slots", command]).args(self.flags()).args(args), b"")
+        let mut line = coreflake();
+        feed(line.args(["slots", command]).args(self.flags()).args(PATIENT).args(args), b"")
     }
 
     /// What `coreflake slots show` says of a slot.

@@ -1,4 +1,4 @@
-//! Takes some IDs of each of many servers, in turn, whatever becomes of them.
+//! Takes some IDs of a server, or of each of many in turn, whatever becomes of them.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::common::frames::generate;
-use crate::common::{Peer, pause};
+use coreflake_protocol::{ErrorCode, Run};
+
+use crate::common::frames::{generate, id_count};
+use crate::common::{Peer, pause, until};
 use crate::ledger::Taken;
 
 /// IDs of one request: enough to meet what anybody else would issue in the same milliseconds.
@@ -43,6 +45,23 @@ impl Sips {
         self.stop.store(true, Ordering::Relaxed);
         self.client.join().unwrap()
     }
+}
+
+/// Takes so many IDs of one server. Where the machine had something else to do, a short window may
+/// be over just now: then it is asked again.
+#[track_caller]
+pub(crate) fn take(server: SocketAddr, count: u32) -> Vec<Run> {
+    let mut peer = Peer::connect(server);
+    until("IDs", || {
+        let reply = peer.ask(&generate(1, count));
+        if let Some(error) = reply.error() {
+            assert_eq!(error.known_code(), Some(ErrorCode::WindowExhausted), "{error:?}");
+            return None;
+        }
+        let runs = reply.runs();
+        assert_eq!(id_count(&runs), count);
+        Some(runs)
+    })
 }
 
 /// Takes IDs once; gives whether the server is still there.

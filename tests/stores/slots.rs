@@ -7,7 +7,7 @@ use crate::common::{PATIENCE, Peer, run};
 use crate::ledger::{Ledger, unix_ms};
 use crate::node::{Node, now_ms, wait_until};
 use crate::shared::{Kind, Space};
-use crate::sips::Sips;
+use crate::sips::{Sips, take};
 
 on_each_store!(records_are_shown_and_repaired, a_fence_takes_slots_away);
 
@@ -33,7 +33,7 @@ fn records_are_shown_and_repaired(kind: Kind) {
 
     let listed = space.slots("list", &[]);
     assert_eq!(listed.assert_code(0).stdout.lines().count(), 33, "a header and all slots");
-    let server = space.start(&["--worker-id", "4", "--window-ms", "3000"]);
+    let server = space.start(&["--worker-id", "4", "--window-ms", "20000"]);
     space.slots("adopt", &["--worker-id", "6", "--window-ms", "60000"]).assert_code(0);
     let retired = space.slots("retire", &["--worker-id", "7"]);
     assert!(retired.assert_code(0).stdout.contains("retired"), "{retired:?}");
@@ -67,10 +67,10 @@ fn records_are_shown_and_repaired(kind: Kind) {
     space.slots("adopt", &["--worker-id", "10", "--window-ms", "300"]).assert_code(0);
     let adopted_ms = space.show(10)["bound_ms"].as_u64().unwrap();
     let adopted = space.start(&["--worker-id", "10"]);
-    let first = Peer::connect(adopted.tcp).generate(1)[0].first().get();
+    let first = take(adopted.tcp, 1)[0].first().get();
     assert!(unix_ms(first) > adopted_ms);
     for server in [adopted, skipping, server] {
-        Peer::connect(server.tcp).generate(10);
+        take(server.tcp, 10);
         server.stop();
     }
     run(&["slots", "show"]).assert_code(2).assert_says(&["--worker-id"]);
@@ -86,7 +86,8 @@ fn a_fence_takes_slots_away(kind: Kind) {
         node.wait_ready(PATIENCE);
     }
     let sips = Sips::start([&fixed, &alone, &pooled].map(Node::tcp));
-    let floor_ms = now_ms() + 6_000;
+    // So far ahead that no window is extended beyond it before all records are fenced.
+    let floor_ms = now_ms() + 10_000;
     space.slots("fence", &[]).assert_code(2).assert_says(&["--floor"]);
     let fenced = space.slots("fence", &["--floor", &floor_ms.to_string()]);
     fenced.assert_code(0);

@@ -6,18 +6,30 @@ use std::time::Duration;
 
 use coreflake_client::{Client, ErrorCode};
 use coreflake_protocol::{ErrorReply, Response};
+use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::UdpSocket;
 
 use crate::peer::{Asked, encoded, id, run, start, start_next, within};
 use crate::udp_peer::UdpPeer;
 
-/// An address where nobody listens. The socket keeps the port from others and, because it is
-/// connected elsewhere, takes nothing itself.
+/// An address where nobody listens. The socket keeps the port from others, [`bind_too`] excepted,
+/// and, because it is connected elsewhere, takes nothing itself.
 async fn dead_address() -> (UdpSocket, SocketAddr) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     socket.connect("127.0.0.1:9").await.unwrap();
+    // Not before it has a port, or it could get one that another test reserves.
+    SockRef::from(&socket).set_reuse_address(true).unwrap();
     let address = socket.local_addr().unwrap();
     (socket, address)
+}
+
+/// A socket that gets the datagrams to a [`dead_address`], which is never free for others.
+fn bind_too(address: SocketAddr) -> UdpSocket {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    socket.bind(&address.into()).unwrap();
+    UdpSocket::from_std(socket.into()).unwrap()
 }
 
 #[tokio::test]
@@ -56,7 +68,7 @@ async fn a_lost_datagram_is_sent_again_with_a_new_nonce() {
 async fn no_more_datagrams_are_sent_than_allowed() {
     let peer = UdpPeer::bind().await;
     let builder = peer.builder().attempts_max(3).retry_interval(Duration::from_millis(5));
-    let client = builder.call_timeout(Duration::from_millis(500)).build().unwrap();
+    let client = builder.call_timeout(Duration::from_secs(2)).build().unwrap();
     let error = client.next().await.unwrap_err();
     assert!(error.is_timeout() && error.is_retryable() && !error.is_connect(), "{error}");
     let mut nonces = HashSet::new();
@@ -180,24 +192,25 @@ async fn refusals_are_judged_as_over_tcp() {
 #[tokio::test]
 async fn a_port_where_nobody_listens_is_a_connect_error() {
     let (_reserved, address) = dead_address().await;
+    let limit = Duration::from_secs(2);
     let builder = Client::builder().endpoint(format!("udp://{address}"));
-    let client = builder.call_timeout(Duration::from_millis(300)).build().unwrap();
+    let client = builder.call_timeout(limit).build().unwrap();
     let error = client.next().await.unwrap_err();
     assert!(error.is_connect() && error.is_timeout() && error.is_retryable(), "{error}");
-    let text = format!("udp://{address}: no connection within 300ms: connecting to {address}: ");
+    let text =
+        format!("udp://{address}: no connection within {limit:?}: connecting to {address}: ");
     assert!(error.to_string().starts_with(&text), "{error}");
 }
 
 #[tokio::test]
 async fn a_server_that_comes_up_in_time_is_found() {
-    let (reserved, address) = dead_address().await;
+    let (_reserved, address) = dead_address().await;
     let builder = Client::builder().endpoint(format!("udp://{address}")).attempts_max(16);
     let builder = builder.retry_interval(Duration::from_millis(10));
     let client = builder.call_timeout(Duration::from_secs(20)).build().unwrap();
     let call = start_next(&client);
     tokio::time::sleep(Duration::from_millis(50)).await;
-    drop(reserved);
-    let socket = UdpSocket::bind(address).await.unwrap();
+    let socket = bind_too(address);
     let mut bytes = [0; 2048];
     let (size, from) = within(socket.recv_from(&mut bytes)).await.unwrap();
     let ((nonce, _), _) = crate::peer::cut(&bytes[..size]).unwrap();
@@ -209,7 +222,7 @@ async fn a_server_that_comes_up_in_time_is_found() {
 async fn a_silent_address_is_approached_from_another_port() {
     let peer = UdpPeer::bind().await;
     let builder = peer.builder().retry_interval(Duration::from_secs(60));
-    let client = builder.call_timeout(Duration::from_millis(100)).build().unwrap();
+    let client = builder.call_timeout(Duration::from_millis(500)).build().unwrap();
     let mut ports = HashSet::new();
     for _ in 0..3 {
         assert!(client.next().await.unwrap_err().is_timeout());

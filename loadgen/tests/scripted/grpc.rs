@@ -1,6 +1,5 @@
 //! The gRPC door.
 
-use std::fs;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -10,7 +9,7 @@ use tokio::sync::oneshot::Sender;
 use tonic::Status;
 
 use crate::grpc_peer::{honest, start};
-use crate::peer::loadgen;
+use crate::peer::{TempFile, loadgen};
 use crate::{rest_peer, stall};
 
 #[test]
@@ -39,7 +38,8 @@ fn a_clean_run_is_reported_in_full() {
 #[test]
 fn the_closed_loop_keeps_as_many_out_as_the_server_allows() {
     let server = start(None, honest);
-    let flags = "--rate max --duration 300ms --connections 2 --pipeline 1024 --count 4096 --verify";
+    // One connection: the replies to all that is out at the end have to come soon after it.
+    let flags = "--rate max --duration 1s --connections 1 --pipeline 1024 --count 4096 --verify";
     let outcome = loadgen(&server.target, flags);
     outcome.assert_code(0);
     assert_eq!(outcome.report["mode"], "closed");
@@ -58,14 +58,15 @@ fn refusals_are_counted_by_code_or_by_status() {
         3 => honest(number, count + 1),
         _ => honest(number, count),
     });
-    let flags = "--rate 1000 --duration 200ms --connections 1 --count 3 --pipeline 100 --verify";
+    // There is room for all 100 at once, so they leave however late the machine is.
+    let flags = "--rate 500 --duration 200ms --connections 1 --count 3 --pipeline 100 --verify";
     let outcome = loadgen(&server.target, flags);
     outcome.assert_code(0);
     for name in ["WINDOW_EXHAUSTED", "grpc_unavailable", "invalid_reply", "wrong_count"] {
-        assert_eq!(outcome.number(&format!("errors_by_code.{name}")), 40.0, "{name}");
+        assert_eq!(outcome.number(&format!("errors_by_code.{name}")), 20.0, "{name}");
     }
-    assert_eq!(outcome.number("requests"), 40.0);
-    assert_eq!(outcome.number("distinct"), 40.0 * 3.0 + 40.0 * 4.0);
+    assert_eq!(outcome.number("requests"), 20.0);
+    assert_eq!(outcome.number("distinct"), 20.0 * 3.0 + 20.0 * 4.0);
 }
 
 #[test]
@@ -82,7 +83,8 @@ fn every_duplicate_is_counted() {
         100..105 => honest(number - 50, count),
         _ => honest(number, count),
     });
-    let flags = "--rate 1000 --duration 300ms --connections 2 --count 2 --verify";
+    // As above: 75 requests on each connection.
+    let flags = "--rate 1000 --duration 300ms --connections 4 --count 2 --pipeline 75 --verify";
     let outcome = loadgen(&server.target, flags);
     outcome.assert_code(1);
     assert_eq!(outcome.number("duplicates"), 10.0);
@@ -94,22 +96,25 @@ fn order_is_broken_only_where_there_is_one() {
     // order of every pair.
     let swapped = |number: u64, count| honest(number ^ 1, count);
     let server = start(None, swapped);
-    let flags = "--rate 200 --duration 100ms --connections 1 --pipeline 1";
+    let flags = "--rate 200 --duration 2s --connections 1 --pipeline 1";
     let outcome = loadgen(&server.target, flags);
     outcome.assert_code(1);
-    assert_eq!(outcome.number("order_violations"), outcome.number("requests") / 2.0);
+    // The last one may be the first of a pair.
+    let violations = (outcome.number("requests") / 2.0).floor();
+    assert_eq!(outcome.number("order_violations"), violations);
 
-    // Two that are out together have no order: the second leaves while the first is held up.
+    // Two that are out together have no order: both leave at once, and nothing comes back before
+    // the time is over. When the machine is late, two others follow.
     let server = start(None, move |number, count| {
         if number == 0 {
             stall(Duration::from_millis(200));
         }
         swapped(number, count)
     });
-    let flags = "--rate 1000 --duration 2ms --connections 1 --pipeline 2";
+    let flags = "--rate 100000000 --duration 1ms --connections 1 --pipeline 2";
     let outcome = loadgen(&server.target, flags);
     outcome.assert_code(0);
-    assert_eq!(outcome.number("requests"), 2.0);
+    assert!(outcome.number("requests") >= 2.0);
     assert_eq!(outcome.number("order_violations"), 0.0);
 }
 
@@ -172,10 +177,11 @@ fn what_speaks_no_grpc_is_unreachable() {
 
 #[test]
 fn the_token_travels_with_every_request() {
-    let file = concat!(env!("CARGO_TARGET_TMPDIR"), "/loadgen-grpc-token");
-    let flags = format!("--rate 100 --duration 100ms --connections 1 --token-file {file}");
+    let file = TempFile::new("loadgen-grpc-token");
+    let path = file.path().display();
+    let flags = format!("--rate 100 --duration 100ms --connections 1 --token-file {path}");
     for (token, code) in [("sesame", 0), ("wrong", 69)] {
-        fs::write(file, token).unwrap();
+        file.write(token);
         let server = start(Some("sesame"), honest);
         let outcome = loadgen(&server.target, &flags);
         outcome.assert_code(code);

@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use coreflake_protocol::{ErrorCode, Id, Run};
-use peer::{Answer, honest, loadgen, run};
+use peer::{Answer, TempFile, honest, loadgen, run};
 use serde_json::Value;
 
 fn tcp(script: impl FnMut(u64, u32) -> Answer + Send + 'static) -> String {
@@ -87,8 +87,12 @@ fn a_clean_udp_run_is_reported_too() {
     let outcome =
         loadgen(&target, "--rate 1000 --duration 500ms --connections 2 --count 200 --verify");
     outcome.assert_code(0);
-    assert_eq!(outcome.number("ids"), outcome.number("requests") * 199.0);
-    assert_eq!(outcome.number("errors"), 0.0);
+    let (attempted, requests) = (outcome.number("attempted"), outcome.number("requests"));
+    assert_eq!(outcome.number("ids"), requests * 199.0);
+    // On a machine with too much to do, a reply may take longer than 200 ms. It comes all the same.
+    assert_eq!(outcome.number("errors"), outcome.number("lost"));
+    assert_eq!(requests + outcome.number("lost"), attempted);
+    assert_eq!(outcome.number("distinct"), attempted * 199.0);
     assert_eq!(outcome.number("order_violations"), 0.0);
 }
 
@@ -96,21 +100,23 @@ fn a_clean_udp_run_is_reported_too() {
 fn warmup_is_verified_but_not_counted() {
     let target = tcp(|number, count| honest(if number == 3 { 2 } else { number }, count));
     let outcome =
-        loadgen(&target, "--rate 200 --warmup 500ms --duration 250ms --connections 1 --verify");
+        loadgen(&target, "--rate 200 --warmup 2s --duration 250ms --connections 1 --verify");
     outcome.assert_code(1);
-    assert!(outcome.number("requests") <= 50.0);
-    assert!(outcome.number("distinct") > 100.0);
+    let (requests, distinct) = (outcome.number("requests"), outcome.number("distinct"));
+    assert!(requests <= 50.0 && distinct > requests, "{distinct} IDs of {requests} requests");
+    assert_eq!(outcome.number("whole_run.ids"), distinct + 1.0);
     assert_eq!(outcome.number("duplicates"), 1.0);
 }
 
 #[test]
 fn every_duplicate_is_counted() {
-    // Requests 100 to 104 bring the IDs of 50 to 54 again, and 5 new ones behind each.
+    // Requests 100 to 104 bring the IDs of 50 to 54 again, and 5 new ones behind each. There is
+    // room for all requests at once, so they leave however late the machine is.
     let target = tcp(|number, count| match number {
         100..105 => Answer::Runs(vec![run((number - 50) * 1000 + 5, count)]),
         _ => honest(number, count),
     });
-    let flags = "--rate 1000 --duration 300ms --count 10 --connections 1 --verify";
+    let flags = "--rate 1000 --duration 300ms --count 10 --connections 1 --pipeline 1024 --verify";
     let outcome = loadgen(&target, flags);
     outcome.assert_code(1);
     assert_eq!(outcome.number("duplicates"), 25.0);
@@ -136,7 +142,7 @@ fn going_backwards_is_counted_without_verify() {
         70 | 80 => honest(number - 60, count),
         _ => honest(number, count),
     });
-    let outcome = loadgen(&target, "--rate 1000 --duration 200ms --connections 1");
+    let outcome = loadgen(&target, "--rate 1000 --duration 200ms --connections 1 --pipeline 1024");
     outcome.assert_code(1);
     assert_eq!(outcome.number("order_violations"), 2.0);
     assert!(outcome.report["duplicates"].is_null());
@@ -165,31 +171,35 @@ fn lost_datagrams_are_counted_and_make_room() {
         _ => honest(number, count),
     });
     // More losses than there is room for in flight: 200 ms later the room must be free again.
-    let outcome = loadgen(&target, "--rate 500 --duration 1s --connections 2 --pipeline 16");
+    let flags = "--rate 500 --duration 2s --connections 2 --pipeline 16 --verify";
+    let outcome = loadgen(&target, flags);
     outcome.assert_code(0);
     let (attempted, lost) = (outcome.number("attempted"), outcome.number("lost"));
-    // On a machine with too much to do, a reply may take longer than 200 ms.
-    assert_eq!(lost - outcome.number("unmatched"), (attempted / 10.0).floor());
+    let silent = (attempted / 10.0).floor();
+    assert!(silent > 2.0 * 16.0, "{silent} of {attempted} without an answer");
+    // On a machine with too much to do, a reply may take longer than 200 ms, or come when the run
+    // is over; none of them is overlooked.
+    assert!(lost >= silent && outcome.number("unmatched") <= lost - silent, "{lost} lost");
+    assert_eq!(outcome.number("distinct"), attempted - silent);
     assert_eq!(outcome.number("errors_by_code.lost"), lost);
     assert_eq!(outcome.number("requests") + lost, attempted);
-    assert!(outcome.number("requests") > 300.0);
 }
 
 #[test]
 fn late_datagrams_are_verified_but_not_counted() {
-    // The stall makes everything behind it late.
-    let target = udp(|number, count| {
-        if number == 20 {
-            stall(Duration::from_millis(400));
-        }
-        honest(number, count)
+    // Eight are out at a time, so the one behind these comes when half of them were given up.
+    let target = udp(|number, count| match number {
+        20..36 => Answer::Late(vec![run(number * 1000, count)]),
+        _ => honest(number, count),
     });
-    let flags = "--rate 200 --duration 1s --connections 1 --pipeline 8 --verify";
+    let flags = "--rate 200 --duration 2s --connections 1 --pipeline 8 --verify";
     let outcome = loadgen(&target, flags);
     outcome.assert_code(0);
     let (lost, unmatched) = (outcome.number("lost"), outcome.number("unmatched"));
-    assert!(lost >= 8.0 && unmatched == lost, "{lost} lost, {unmatched} late");
-    assert_eq!(outcome.number("distinct"), outcome.number("requests") + unmatched);
+    // What comes when the run is over is late for no request.
+    assert!((8.0..=lost).contains(&unmatched), "{lost} lost, {unmatched} late");
+    assert_eq!(outcome.number("requests") + lost, outcome.number("attempted"));
+    assert_eq!(outcome.number("distinct"), outcome.number("attempted"));
 }
 
 #[test]
@@ -241,31 +251,32 @@ fn an_objective_is_missed_when_too_many_get_no_answer() {
 #[test]
 fn a_stall_is_felt_by_every_request_it_delays() {
     let target = tcp(|number, count| {
-        if number == 300 {
-            stall(Duration::from_millis(400));
+        if number == 250 {
+            stall(Duration::from_secs(1));
         }
         honest(number, count)
     });
-    let flags = "--rate 1000 --duration 1s --connections 1 --pipeline 4";
+    let flags = "--rate 500 --duration 3s --connections 1 --pipeline 4";
     let outcome = loadgen(&target, flags);
     outcome.assert_code(0);
-    // 400 of 1000 requests are late, so the 90th percentile sees them; only 4 were out.
+    // 500 of 1500 requests are late, by up to a second, so the 90th percentile sees it: it is at
+    // 700 ms. Only 4 were out, so without the correction it is that of a round trip.
     let (corrected, uncorrected) =
         (outcome.number("latency_us.p90"), outcome.number("latency_uncorrected_us.p90"));
-    assert!(corrected > 10.0 * uncorrected, "{corrected} against {uncorrected}");
+    assert!(corrected > 300_000.0 && uncorrected < corrected / 2.0, "{corrected}, {uncorrected}");
     assert!(
-        outcome.number("latency_us.mean") > 5.0 * outcome.number("latency_uncorrected_us.mean")
+        outcome.number("latency_us.mean") > 2.0 * outcome.number("latency_uncorrected_us.mean")
     );
     // Whoever was out during the stall saw all of it either way.
     let difference =
         outcome.number("latency_us.max") - outcome.number("latency_uncorrected_us.max");
     assert!(difference >= 0.0, "{difference}");
-    assert!(outcome.number("latency_us.max") > 390_000.0);
+    assert!(outcome.number("latency_us.max") > 990_000.0);
 }
 
 #[test]
 fn the_closed_loop_says_what_it_is() {
-    let outcome = loadgen(&tcp(honest), "--rate max --duration 300ms --connections 2 --verify");
+    let outcome = loadgen(&tcp(honest), "--rate max --duration 2s --connections 2 --verify");
     outcome.assert_code(0);
     assert_eq!(outcome.report["mode"], "closed");
     let note = "closed loop: latency is measured from the actual send, so it hides queueing";
@@ -281,7 +292,8 @@ fn the_run_goes_on_without_a_broken_connection() {
         40 => Answer::Close,
         _ => honest(number, count),
     });
-    let outcome = loadgen(&target, "--rate 1000 --duration 300ms --connections 4");
+    // So long that what is out on a connection is a small part of its plan.
+    let outcome = loadgen(&target, "--rate 1000 --duration 2s --connections 4");
     outcome.assert_code(0);
     assert_eq!(outcome.number("errors_by_code.connection_closed"), 1.0);
     assert!(outcome.number("lost") >= 1.0);
@@ -317,19 +329,20 @@ fn replies_that_never_come_do_not_hang_the_end() {
         30.. => Answer::Silence,
         _ => honest(number, count),
     });
-    let outcome = loadgen(&target, "--rate 1000 --duration 200ms --connections 1 --pipeline 8");
+    let outcome = loadgen(&target, "--rate 1000 --duration 2s --connections 1 --pipeline 8");
     outcome.assert_code(0);
     assert_eq!(outcome.number("requests"), 30.0);
     assert_eq!(outcome.number("lost"), 8.0);
-    assert_eq!(outcome.number("unsent"), 162.0);
+    assert_eq!(outcome.number("unsent"), 1962.0);
 }
 
 #[test]
 fn the_text_goes_to_stdout_and_the_json_to_its_file() {
     let target = tcp(honest);
-    let file = concat!(env!("CARGO_TARGET_TMPDIR"), "/loadgen-report.json");
+    let file = TempFile::new("loadgen-report");
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
-    command.args(["--target", &target, "--json", file, "--duration", "100ms", "--verify"]);
+    command.args(["--target", &target, "--duration", "100ms", "--verify", "--json"]);
+    command.arg(file.path());
     command.args(["--rate", "1000", "--warmup", "0", "--slo-p99", "10s"]);
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(0));
@@ -339,21 +352,21 @@ fn the_text_goes_to_stdout_and_the_json_to_its_file() {
     {
         assert!(text.contains(part), "{part} in {text}");
     }
-    let report: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+    let report: Value = serde_json::from_slice(&fs::read(file.path()).unwrap()).unwrap();
     assert_eq!(report["target"], target);
 }
 
 #[test]
 fn the_token_comes_first() {
-    let directory = env!("CARGO_TARGET_TMPDIR");
-    let file = format!("{directory}/loadgen-token");
-    let flags = format!("--rate 100 --duration 100ms --connections 1 --token-file {file}");
+    let file = TempFile::new("loadgen-token");
+    let path = file.path().display();
+    let flags = format!("--rate 100 --duration 100ms --connections 1 --token-file {path}");
 
-    fs::write(&file, [peer::TOKEN, b"\n"].concat()).unwrap();
+    file.write([peer::TOKEN, b"\n"].concat());
     let target = format!("tcp://{}", peer::tcp_with_token(Box::new(honest)));
     loadgen(&target, &flags).assert_code(0);
 
-    fs::write(&file, "wrong").unwrap();
+    file.write("wrong");
     let target = format!("tcp://{}", peer::tcp_with_token(Box::new(honest)));
     let outcome = loadgen(&target, &flags);
     outcome.assert_code(69);

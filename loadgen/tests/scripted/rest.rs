@@ -1,8 +1,6 @@
 //! The REST door.
 
-use std::fs;
-
-use crate::peer::{TOKEN, loadgen};
+use crate::peer::{TOKEN, TempFile, loadgen};
 use crate::rest_peer::{Step, What, honest, ids, numbers, reply, start};
 
 #[test]
@@ -49,7 +47,7 @@ fn requests_are_pipelined_and_answered_in_order() {
         }
         Step::Silence
     });
-    let flags = "--rate max --duration 300ms --connections 1 --pipeline 8 --verify";
+    let flags = "--rate max --duration 1s --connections 1 --pipeline 8 --verify";
     let outcome = loadgen(&target, flags);
     outcome.assert_code(0);
     assert!(outcome.number("requests") >= 8.0);
@@ -108,7 +106,8 @@ fn duplicates_and_broken_order_are_found() {
             other => honest(other),
         })
     });
-    let flags = "--rate 1000 --duration 300ms --connections 1 --count 2 --verify";
+    // There is room for all requests at once, so they leave however late the machine is.
+    let flags = "--rate 1000 --duration 300ms --connections 1 --count 2 --pipeline 300 --verify";
     let outcome = loadgen(&target, flags);
     outcome.assert_code(1);
     assert_eq!(outcome.number("duplicates"), 10.0);
@@ -140,7 +139,9 @@ fn a_connection_that_breaks_is_given_up() {
             (What::Ids(40, _), Some(text)) => Step::Send(text.into()),
             (other, _) => Step::Send(honest(other)),
         });
-        let outcome = loadgen(&target, "--rate 1000 --duration 300ms --connections 4");
+        // Again there is room for all of them, so only those of one connection are not answered.
+        let flags = "--rate 1000 --duration 300ms --connections 4 --pipeline 75";
+        let outcome = loadgen(&target, flags);
         outcome.assert_code(0);
         assert_eq!(outcome.number(&format!("errors_by_code.{name}")), 1.0);
         assert!(outcome.number("lost") >= 1.0);
@@ -166,7 +167,7 @@ fn replies_that_never_come_do_not_hang_the_end() {
         What::Ids(30.., _) => Step::Silence,
         other => Step::Send(honest(other)),
     });
-    let outcome = loadgen(&target, "--rate 1000 --duration 200ms --connections 1 --pipeline 8");
+    let outcome = loadgen(&target, "--rate 1000 --duration 2s --connections 1 --pipeline 8");
     outcome.assert_code(0);
     assert_eq!(outcome.number("requests"), 30.0);
     assert_eq!(outcome.number("lost"), 8.0);
@@ -194,10 +195,11 @@ fn what_is_no_coreflake_is_unreachable() {
 #[test]
 fn the_token_travels_with_every_request() {
     let right = String::from_utf8(TOKEN.to_vec()).unwrap().replace(' ', "-");
-    let file = concat!(env!("CARGO_TARGET_TMPDIR"), "/loadgen-rest-token");
-    let flags = format!("--rate 100 --duration 100ms --connections 1 --token-file {file}");
+    let file = TempFile::new("loadgen-rest-token");
+    let path = file.path().display();
+    let flags = format!("--rate 100 --duration 100ms --connections 1 --token-file {path}");
     for (token, code) in [(right.as_str(), 0), ("wrong", 69), ("not\u{1}visible", 2)] {
-        fs::write(file, format!("{token}\n")).unwrap();
+        file.write(format!("{token}\n"));
         let right = right.clone();
         let target = start(move |asked| {
             Step::Send(if asked.token.as_ref() == Some(&right) {

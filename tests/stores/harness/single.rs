@@ -8,13 +8,14 @@ use std::process::Output;
 use std::time::Duration;
 
 use crate::certificates::Certificates;
-use crate::common::{Scratch, until};
+use crate::common::{PATIENCE, Scratch, until};
 use crate::consul::Consul;
 use crate::curl::curl;
 use crate::daemon::output;
 use crate::etcd::Etcd;
 use crate::zookeeper::{ZooKeeper, mode};
 
+/// For what does not answer.
 const SHORT: Duration = Duration::from_millis(300);
 
 #[track_caller]
@@ -37,7 +38,7 @@ fn etcd_keeps_its_data_over_a_kill_and_loses_it_to_a_backup() {
     let health = format!("{}/health", etcd.endpoint());
     assert!(curl(&health, SHORT, &[]).is_none(), "it stands still");
     etcd.go_on();
-    until("etcd goes on", || curl(&health, SHORT, &[]));
+    until("etcd goes on", || curl(&health, PATIENCE, &[]));
 
     let backup = scratch.path().join("backup");
     etcd.snapshot(&backup);
@@ -69,11 +70,11 @@ fn etcd_lets_in_whom_it_should() {
     assert!(etcd.ctl(&["get", "key"]).contains('1'));
     let ca = ["--cacert", certificates.ca().to_str().unwrap()];
     let health = format!("{}/health", etcd.endpoint());
-    assert!(curl(&health, SHORT, &ca).is_none(), "no certificate, no answer");
+    assert!(curl(&health, PATIENCE, &ca).is_none(), "no certificate, no answer");
     let stranger = Certificates::make("harness-etcd-stranger");
     let client = ["--cert", stranger.client_cert().to_str().unwrap()];
     let key = ["--key", stranger.client_key().to_str().unwrap()];
-    assert!(curl(&health, SHORT, &[ca, client, key].concat()).is_none(), "another authority");
+    assert!(curl(&health, PATIENCE, &[ca, client, key].concat()).is_none(), "another authority");
 }
 
 #[test]
@@ -133,7 +134,7 @@ fn consul_keeps_its_data_over_a_kill_and_loses_it_to_a_backup() {
     let early = format!("{}/v1/kv/early?raw", consul.endpoint());
     assert!(curl(&early, SHORT, &[]).is_none(), "it stands still");
     consul.go_on();
-    until("Consul goes on", || curl(&early, SHORT, &[]));
+    until("Consul goes on", || curl(&early, PATIENCE, &[]));
 
     let backup = scratch.path().join("backup");
     consul.snapshot(&backup);
@@ -168,7 +169,7 @@ fn consul_lets_in_whom_it_should() {
     assert_eq!(consul.get("/v1/kv/key?raw"), "1");
     let url = format!("{}/v1/kv/key", consul.endpoint());
     let ca = ["--cacert", certificates.ca().to_str().unwrap()];
-    assert!(curl(&url, SHORT, &ca).is_none(), "no certificate, no answer");
+    assert!(curl(&url, PATIENCE, &ca).is_none(), "no certificate, no answer");
 }
 
 #[test]

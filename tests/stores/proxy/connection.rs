@@ -10,12 +10,15 @@ use super::{Mode, Shared, State};
 /// A chunk is what one read gives.
 const CHUNK_SIZE: usize = 64 * 1_024;
 
-/// When an answer is lost: how long its connection has to be quiet until it is cut. What was asked
-/// for is done by then, though an acknowledgement of the mere request came before.
+/// When an answer is lost: how long its connection has to be quiet until it is cut.
 const QUIET: Duration = Duration::from_millis(100);
 
-/// A target that always has something to say is not waited for.
-const QUIET_WAIT: Duration = Duration::from_secs(1);
+/// An answer of a store has so many bytes. What is shorter acknowledges the mere request: what was
+/// asked for is not done yet, and a flush may take a while.
+const ANSWER_SIZE_MIN: usize = 64;
+
+/// How long that is waited for. Nor is a target that always has something to say.
+const ANSWER_WAIT: Duration = Duration::from_secs(2);
 
 pub(super) struct Connection {
     pub(super) client: TcpStream,
@@ -50,8 +53,10 @@ impl Shared {
     pub(super) fn carry_requests(&self, connection: &Connection) {
         let mut chunk = vec![0; CHUNK_SIZE];
         while let Some(size) = read(&connection.client, &mut chunk) {
+            let verdict = self.judge_request(connection, &chunk[..size]);
+            // Whoever sees that it has come may rely on the verdict.
             self.bytes_from_client.fetch_add(size as u64, Ordering::SeqCst);
-            match self.judge_request(connection, &chunk[..size]) {
+            match verdict {
                 Verdict::Forward => {
                     if !write(connection.target.as_ref(), &chunk[..size]) {
                         break;
@@ -77,8 +82,7 @@ impl Shared {
                 Verdict::Swallow => {}
                 Verdict::Cut => return connection.cut(),
                 Verdict::Lose => {
-                    let (start, _) = (Instant::now(), target.set_read_timeout(Some(QUIET)));
-                    while start.elapsed() < QUIET_WAIT && read(target, &mut chunk).is_some() {}
+                    lose(target, size, &mut chunk);
                     return connection.cut();
                 }
             }
@@ -130,6 +134,17 @@ impl Connection {
     pub(super) fn cut(&self) {
         shut(Some(&self.client), Shutdown::Both);
         shut(self.target.as_ref(), Shutdown::Both);
+    }
+}
+
+/// Takes the rest of an answer of which `size` bytes have come.
+fn lose(target: &TcpStream, mut size: usize, chunk: &mut [u8]) {
+    let start = Instant::now();
+    while start.elapsed() < ANSWER_WAIT {
+        let quiet = if size < ANSWER_SIZE_MIN { ANSWER_WAIT } else { QUIET };
+        let _ = target.set_read_timeout(Some(quiet));
+        let Some(more) = read(target, chunk) else { return };
+        size += more;
     }
 }
 

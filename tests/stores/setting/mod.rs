@@ -17,7 +17,12 @@ use crate::common::{Finished, Scratch, Server, coreflake, feed};
 use crate::consul::Consul;
 use crate::etcd::Etcd;
 use crate::ledger::unix_ms;
+use crate::sips::take;
 use crate::zookeeper::ZooKeeper;
+
+/// For a command that asks a store once: a flush may take seconds on a machine that does other
+/// things as well. A server tries again.
+pub(crate) const PATIENT: [&str; 2] = ["--store-timeout-ms", "10000"];
 
 /// Which store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,7 +216,7 @@ impl Setting {
     #[track_caller]
     pub(crate) fn serves_above(&self, floor_ms: u64, state: &str, args: &[&str]) {
         let server = self.serve(state, args);
-        let id = crate::common::Peer::connect(server.tcp).generate(1)[0].first().get();
+        let id = take(server.tcp, 1)[0].first().get();
         assert!(unix_ms(id) > floor_ms, "{id} is of {}, not above {floor_ms}", unix_ms(id));
         server.stop();
     }
@@ -219,7 +224,7 @@ impl Setting {
     /// Runs `coreflake slots COMMAND` on the store.
     pub(crate) fn slots(&self, command: &str, args: &[&str]) -> Finished {
         let flags = self.kind.flags_to(&self.store.endpoint());
-        feed(coreflake().args(["slots", command]).args(flags).args(args), b"")
+        feed(coreflake().args(["slots", command]).args(flags).args(PATIENT).args(args), b"")
     }
 }
 

@@ -1,6 +1,7 @@
 //! The keys and values of a store, read and written by hand.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -9,11 +10,14 @@ use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 use zookeeper_client::{Acls, Client, CreateMode, Error};
 
-use crate::common::PATIENCE;
+use crate::common::{PATIENCE, until};
 use crate::consul::Consul;
 use crate::curl::curl;
 use crate::etcd::Etcd;
 use crate::setting::Store;
+
+/// How long the session of a client of ZooKeeper lives while it stands still.
+const SESSION: Duration = Duration::from_secs(30);
 
 const DATACENTER: &str = "/id-generator/datacenters/dc0";
 
@@ -45,7 +49,8 @@ impl<'a> Values<'a> {
             Store::ZooKeeper(zookeeper) => {
                 let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
                 let runtime = runtime.unwrap();
-                let client = runtime.block_on(Client::connect(&zookeeper.endpoint())).unwrap();
+                let connector = Client::connector().with_session_timeout(SESSION);
+                let client = runtime.block_on(connector.connect(&zookeeper.endpoint())).unwrap();
                 Self::ZooKeeper(runtime, client)
             }
         }
@@ -122,8 +127,31 @@ impl<'a> Values<'a> {
     /// Makes a value anew, so that it hangs on nothing.
     #[track_caller]
     pub(crate) fn replace(&self, key: &str, bytes: &[u8]) {
-        self.delete(key);
-        self.put(key, bytes);
+        // Whoever keeps it may make it again meanwhile, and then it hangs on its session.
+        until("a value that nobody else has made", || {
+            self.delete(key);
+            self.put_new(key, bytes).then_some(())
+        });
+    }
+
+    /// Writes what is not there; gives whether it was not. What is in etcd hangs on nothing when it
+    /// is written over as well.
+    #[track_caller]
+    fn put_new(&self, key: &str, bytes: &[u8]) -> bool {
+        match self {
+            Self::Etcd(_) => {
+                self.put(key, bytes);
+                true
+            }
+            Self::Consul(consul) => is_put(consul, key, bytes, "?cas=0"),
+            Self::ZooKeeper(..) => match self.create(key, bytes, CreateMode::Persistent) {
+                Err(Error::NodeExists) => false,
+                done => {
+                    done.unwrap();
+                    true
+                }
+            },
+        }
     }
 
     /// Makes a value again so that it ends with a session.
@@ -167,10 +195,20 @@ fn ask(etcd: &Etcd, call: &str, body: &Value) -> Value {
     serde_json::from_str(&answer.body).unwrap()
 }
 
-/// Bytes that are no text have to come from a file.
 #[track_caller]
 fn put_file(consul: &Consul, key: &str, bytes: &[u8], query: &str) {
+    assert!(is_put(consul, key, bytes, query), "{key}");
+}
+
+/// Writes what the query allows to be written; gives whether it was. Bytes that are no text have to
+/// come from a file.
+#[track_caller]
+fn is_put(consul: &Consul, key: &str, bytes: &[u8], query: &str) -> bool {
     let file: PathBuf = consul.file("value", bytes);
     let done = consul.put(&format!("/v1/kv{key}{query}"), &format!("@{}", file.display()));
-    assert_eq!(done.trim(), "true", "{key}");
+    match done.trim() {
+        "true" => true,
+        "false" => false,
+        said => panic!("{key}: {said}"),
+    }
 }

@@ -1,8 +1,10 @@
 //! A server that follows a script: what it answers to the n-th request is for the test to say.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -24,9 +26,19 @@ pub(crate) enum Answer {
     /// IDs of 128 bits.
     Wide(Vec<u128>),
     Refuse(ErrorCode),
+    /// UDP only: these IDs, but not before something comes that is answered at once.
+    Late(Vec<Run>),
     /// Nothing at all.
     Silence,
     /// TCP only: close the connection.
+    Close,
+}
+
+/// What becomes of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Send,
+    Hold,
     Close,
 }
 
@@ -57,7 +69,7 @@ pub(crate) fn udp(script: Script) -> SocketAddr {
     let address = socket.local_addr().unwrap();
     let mut state = State { script, requests: 0, ids: [0; 2], needs_token: false };
     thread::spawn(move || {
-        let mut buffer = [0; 2048];
+        let (mut buffer, mut held) = ([0; 2048], Vec::new());
         loop {
             let (size, client) = socket.recv_from(&mut buffer).unwrap();
             assert!(size <= 1200, "a datagram of {size} bytes");
@@ -67,10 +79,14 @@ pub(crate) fn udp(script: Script) -> SocketAddr {
             };
             assert!(buffer[consumed..size].iter().all(|byte| *byte == 0), "padding is zero");
             let mut out = Vec::new();
-            state.answer(&frame, 0, &mut out);
+            let next = state.answer(&frame, 0, &mut out);
             assert!(out.len() <= size, "a reply of {} bytes to {size}", out.len());
-            if !out.is_empty() {
-                socket.send_to(&out, client).unwrap();
+            held.push((out, client));
+            if next == Next::Hold {
+                continue;
+            }
+            for (reply, client) in held.drain(..).filter(|(reply, _)| !reply.is_empty()) {
+                socket.send_to(&reply, client).unwrap();
             }
         }
     });
@@ -131,6 +147,32 @@ impl Outcome {
     }
 }
 
+/// A file that nobody else has, and that goes away with the value.
+pub(crate) struct TempFile(PathBuf);
+
+impl TempFile {
+    /// Names a file and makes none.
+    pub(crate) fn new(name: &str) -> Self {
+        // Not by the process ID, which runs in two containers on one target directory may share.
+        let name = format!("{name}-{:016x}", fastrand::u64(..));
+        Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name))
+    }
+
+    pub(crate) fn write(&self, bytes: impl AsRef<[u8]>) {
+        fs::write(&self.0, bytes).unwrap();
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
 fn serve_tcp(script: Script, needs_token: bool) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -151,8 +193,9 @@ fn serve_connection(mut stream: TcpStream, state: &Mutex<State>, lane: u16) {
         held.extend_from_slice(&buffer[..size]);
         let mut rest = held.as_slice();
         while let Split::Complete { frame, consumed } = split(rest, REQUEST_SIZE_MAX).unwrap() {
-            let goes_on = state.lock().unwrap().answer(&frame, lane, &mut out);
-            if !goes_on || stream.write_all(&out).is_err() {
+            let next = state.lock().unwrap().answer(&frame, lane, &mut out);
+            assert_ne!(next, Next::Hold, "replies over TCP keep their order");
+            if next == Next::Close || stream.write_all(&out).is_err() {
                 return;
             }
             out.clear();
@@ -163,8 +206,7 @@ fn serve_connection(mut stream: TcpStream, state: &Mutex<State>, lane: u16) {
 }
 
 impl State {
-    /// Returns false when the connection should be closed.
-    fn answer(&mut self, frame: &Frame<'_>, lane: u16, out: &mut Vec<u8>) -> bool {
+    fn answer(&mut self, frame: &Frame<'_>, lane: u16, out: &mut Vec<u8>) -> Next {
         let request_id = frame.header.request_id;
         match Request::decode(frame).unwrap() {
             Request::Auth { token } if token == TOKEN => {
@@ -176,8 +218,14 @@ impl State {
             Request::Generate { count, .. } => {
                 let number = self.requests;
                 self.requests += 1;
-                match (self.script)(number, count.get()) {
-                    Answer::Runs(runs) => {
+                let answer = (self.script)(number, count.get());
+                let next = match &answer {
+                    Answer::Late(_) => Next::Hold,
+                    Answer::Close => Next::Close,
+                    _ => Next::Send,
+                };
+                match answer {
+                    Answer::Runs(runs) | Answer::Late(runs) => {
                         let mut writer = IdsWriter::begin(out, request_id);
                         for run in runs {
                             self.ids[usize::from(lane)] += u64::from(run.count().get());
@@ -192,13 +240,13 @@ impl State {
                         writer.finish(out);
                     }
                     Answer::Refuse(code) => refuse(code, request_id, out),
-                    Answer::Silence => {}
-                    Answer::Close => return false,
+                    Answer::Silence | Answer::Close => {}
                 }
+                return next;
             }
             other => panic!("unexpected {other:?}"),
         }
-        true
+        Next::Send
     }
 
     /// All counters grow with the IDs, so that a test can tell them apart.

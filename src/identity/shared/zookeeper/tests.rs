@@ -19,7 +19,7 @@ use super::ZooKeeper;
 use crate::identity::shared::{Keys, Mark, StoreSettings, Stored, Trouble, Write, Written};
 
 /// How long anything is waited for that has to come.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Settings for `addresses`; `test` keeps the nodes of tests apart.
@@ -28,8 +28,10 @@ fn settings(addresses: &[String], test: &str) -> StoreSettings {
         endpoints: addresses.iter().map(|address| address.parse().unwrap()).collect(),
         keys: Keys::new(&format!("/{test}"), 0),
         workers: 32,
-        session: Duration::from_secs(10),
-        timeout: Duration::from_secs(5),
+        // A flush may take seconds on a machine that does other things as well. The crate gives a
+        // connection up after that time too, unless it is more than three fifths of a session.
+        session: Duration::from_secs(30),
+        timeout: Duration::from_secs(15),
         credentials: Default::default(),
         tls: Default::default(),
     }
@@ -59,7 +61,9 @@ impl Bench {
         let server = Server::shared().await;
         let settings = settings(&[server.address()], test);
         let zookeeper = ZooKeeper::new(Arc::new(settings.clone())).unwrap();
-        let hand = Client::connect(&server.address()).await.unwrap();
+        // What it makes must not end with a session while the test stands still.
+        let hand = Client::connector().with_session_timeout(PATIENCE);
+        let hand = hand.connect(&server.address()).await.unwrap();
         Self { server, settings, zookeeper, hand }
     }
 

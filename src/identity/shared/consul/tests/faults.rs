@@ -11,14 +11,18 @@ use crate::identity::shared::port::free_port;
 use crate::identity::shared::{Endpoint, Secret};
 use crate::limits::CONSUL_ANSWER_SIZE_MAX;
 
+/// For a call to two addresses: half of it is for the first of them. What answers at all does so in
+/// much less, even where a flush takes a while.
+const TIMEOUT: Duration = Duration::from_secs(6);
+
 fn local(port: u16) -> Endpoint {
     Endpoint { scheme: Some("http"), host: "127.0.0.1".to_owned(), port }
 }
 
 /// A client that asks another address before the real one.
-fn behind(first: u16, settings: &StoreSettings, timeout: Duration) -> Consul {
+fn behind(first: u16, settings: &StoreSettings) -> Consul {
     let endpoints = vec![local(first), settings.endpoints[0].clone()];
-    open(&StoreSettings { endpoints, timeout, ..settings.clone() })
+    open(&StoreSettings { endpoints, timeout: TIMEOUT, ..settings.clone() })
 }
 
 /// Answers everything with the same bytes, once per connection. It ends with the runtime.
@@ -44,10 +48,10 @@ fn first_write() -> Write {
 async fn an_address_that_refuses_does_not_matter() {
     let server = shared().await;
     let (settings, _) = new_datacenter(&server).await;
-    let consul = behind(free_port(), &settings, Duration::from_secs(2));
+    let consul = behind(free_port(), &settings);
     // It has not arrived where nobody listens.
     assert!(matches!(consul.write(&first_write()).await, Ok(Written::Done { .. })));
-    let consul = behind(free_port(), &settings, Duration::from_secs(2));
+    let consul = behind(free_port(), &settings);
     let found = look(&consul, 40).await;
     done(&consul, &write(40, &found, b"2", make())).await;
 }
@@ -63,15 +67,14 @@ async fn an_address_that_takes_no_connection_leaves_time_for_another() {
     let address = listener.local_addr().unwrap();
     let _queued = TcpStream::connect(address).await.unwrap();
 
-    let timeout = Duration::from_secs(2);
-    let consul = behind(address.port(), &settings, timeout);
+    let consul = behind(address.port(), &settings);
     let start = Instant::now();
     assert!(matches!(consul.write(&first_write()).await, Ok(Written::Done { .. })));
     println!("a write behind an address without an answer took {:?}", start.elapsed());
-    assert!(start.elapsed() < timeout);
+    assert!(start.elapsed() < TIMEOUT);
     let start = Instant::now();
     look(&consul, 5).await;
-    assert!(start.elapsed() < Duration::from_millis(500), "the one that works is remembered");
+    assert!(start.elapsed() < TIMEOUT / 2, "the one that works is remembered");
 }
 
 #[tokio::test]
@@ -82,19 +85,18 @@ async fn a_write_that_may_have_arrived_is_not_sent_twice() {
     // The kernel takes connections, and nobody reads them.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let timeout = Duration::from_millis(1_000);
 
-    let reading = behind(port, &settings, timeout);
+    let reading = behind(port, &settings);
     let start = Instant::now();
     assert_eq!(look(&reading, 5).await, free, "a read goes on with the next");
-    assert!(start.elapsed() < timeout);
-    let writing = behind(port, &settings, timeout);
+    assert!(start.elapsed() < TIMEOUT);
+    let writing = behind(port, &settings);
     let start = Instant::now();
     let written = writing.write(&first_write()).await;
     assert!(matches!(written, Err(Trouble::Away(_))), "{written:?}");
-    assert!(start.elapsed() < timeout + Duration::from_millis(500));
+    assert!(start.elapsed() < TIMEOUT + TIMEOUT / 2);
     assert_eq!(writing.look(40).await, Ok(None), "nothing was written, and the next one answers");
-    let gone = behind(answering(Vec::new()).await, &settings, timeout);
+    let gone = behind(answering(Vec::new()).await, &settings);
     let written = gone.write(&first_write()).await;
     assert!(matches!(written, Err(Trouble::Away(_))), "{written:?}");
     assert_eq!(consul.look(40).await, Ok(None));
@@ -104,18 +106,18 @@ async fn a_write_that_may_have_arrived_is_not_sent_twice() {
 async fn a_server_that_was_killed_is_away_and_comes_back() {
     let mut server = Server::start("").await;
     let (settings, _) = new_datacenter(&server).await;
-    let timeout = Duration::from_secs(1);
-    let consul = open(&StoreSettings { timeout, ..settings });
+    let consul = open(&StoreSettings { timeout: TIMEOUT, ..settings });
     let free = look(&consul, 5).await;
     let mut held = done(&consul, &write(5, &free, b"1", make())).await;
-    let slack = Duration::from_millis(500);
+    // No call takes longer than it may; the half is for a machine that does other things as well.
+    let limit = TIMEOUT + TIMEOUT / 2;
 
     server.kill();
     for mark in [make(), keep(), Mark::Remove, Mark::Leave] {
         let start = Instant::now();
         let written = consul.write(&write(5, &held, b"2", mark)).await;
         assert!(matches!(written, Err(Trouble::Away(_))), "{written:?}");
-        assert!(start.elapsed() < timeout + slack);
+        assert!(start.elapsed() < limit);
     }
     assert!(matches!(consul.survey().await, Err(Trouble::Away(_))));
 
@@ -125,7 +127,7 @@ async fn a_server_that_was_killed_is_away_and_comes_back() {
     let extended = loop {
         let start = Instant::now();
         let written = consul.write(&write(5, &held, b"2", keep())).await;
-        assert!(start.elapsed() < timeout + slack);
+        assert!(start.elapsed() < limit);
         match written {
             Ok(Written::Done { .. }) => break look(&consul, 5).await,
             // One that was away may have been written after all.

@@ -148,7 +148,7 @@ impl Server {
     }
 
     fn log(&self) -> String {
-        fs::read_to_string(self.directory.join("log")).unwrap()
+        String::from_utf8_lossy(&fs::read(self.directory.join("log")).unwrap()).into_owned()
     }
 
     /// Ends it as a power failure would.
@@ -173,7 +173,8 @@ impl Server {
             keys: Keys::new(prefix, 3),
             workers: 32,
             session: Duration::from_secs(10),
-            timeout: Duration::from_secs(5),
+            // Seventeen transactions for one call, and a flush may take seconds on a busy machine.
+            timeout: Duration::from_secs(20),
             credentials: Credentials {
                 token: self.token.map(|token| Secret::new(token.to_owned())),
                 ..Credentials::default()
@@ -195,8 +196,9 @@ impl Server {
             body: body.as_bytes().to_vec(),
             repeatable: true,
         };
-        let http = Http::new(&self.settings("/")).unwrap();
-        http.ask(&question, Instant::now() + Duration::from_secs(5)).await
+        let settings = self.settings("/");
+        let http = Http::new(&settings).unwrap();
+        http.ask(&question, Instant::now() + settings.timeout).await
     }
 
     /// The same, for what is answered in JSON; `Null` when there is nothing.

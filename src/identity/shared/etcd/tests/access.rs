@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use super::peers::Folder;
+use super::peers::{Folder, PATIENT};
 use super::*;
 use crate::identity::shared::Secret;
 
@@ -75,6 +75,7 @@ fn set_password(server: &Server, args: &[&str], password: &str) {
     let mut child = Command::new("etcdctl")
         .env("ETCDCTL_API", "3")
         .args(["--endpoints", &server.url()])
+        .args(PATIENT)
         .args(args)
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::null())

@@ -33,15 +33,20 @@ async fn another_endpoint_is_used_in_time() {
 async fn when_none_answers_it_is_said_in_time_which_and_why() {
     let refused = format!("http://127.0.0.1:{}", free_port());
     let (_listener, silent) = black_hole();
-    let mut settings = settings(&[&refused, &silent, "http://nowhere.invalid:1"]);
-    settings.timeout = Duration::from_millis(600);
-    let (begun, timeout) = (Instant::now(), settings.timeout);
-    let etcd = client(settings);
-    let Err(Trouble::Away(text)) = etcd.survey().await else { panic!("away") };
-    assert!(begun.elapsed() < timeout + PATIENCE / 10, "{:?}", begun.elapsed());
+    let with_timeout = |timeout| {
+        let mut settings = settings(&[&refused, &silent, "http://nowhere.invalid:1"]);
+        settings.timeout = timeout;
+        client(settings)
+    };
+    // Half of it is for the silent one; the rest has to be enough for the last.
+    let (begun, timeout) = (Instant::now(), Duration::from_secs(6));
+    let survey = with_timeout(timeout).survey().await;
+    let Err(Trouble::Away(text)) = survey else { panic!("away: {survey:?}") };
+    assert!(begun.elapsed() < timeout + timeout / 2, "{:?}", begun.elapsed());
     assert!(text.contains(&refused) && text.contains("refused"), "{text}");
     assert!(text.contains(&silent) && text.contains("no answer for"), "{text}");
     assert!(text.contains("nowhere.invalid"), "{text}");
+    let etcd = with_timeout(Duration::from_millis(600));
     assert!(is_away(&etcd.create(Some(b"g"), &Default::default()).await));
     assert!(is_away(&etcd.look(1).await));
 }
@@ -50,13 +55,15 @@ async fn when_none_answers_it_is_said_in_time_which_and_why() {
 async fn a_write_whose_answer_is_lost_is_not_made_again() {
     let server = Server::start().await;
     let (proxied, slow) = proxy(server.port()).await;
-    let with_timeout = |timeout_ms| {
+    let free = made(&client_of(&server), 1, b"free").await;
+    let with_timeout = |seconds| {
         let mut settings = settings(&[&slow, &server.url()]);
-        settings.timeout = Duration::from_millis(timeout_ms);
+        settings.timeout = Duration::from_secs(seconds);
         client(settings)
     };
-    let etcd = with_timeout(800);
-    let free = made(&etcd, 1, b"free").await;
+    // Half of its time is for the first one, which has to answer in it.
+    let etcd = with_timeout(6);
+    etcd.survey().await.unwrap();
     proxied.store(SWALLOW, Ordering::Relaxed);
     let write = etcd.write(&change(1, &free, b"held", Mark::Leave)).await;
     let Err(Trouble::Away(text)) = write else { panic!("nobody knows: {write:?}") };
@@ -67,14 +74,14 @@ async fn a_write_whose_answer_is_lost_is_not_made_again() {
 
     // A read is asked of the other one within the call.
     proxied.store(PASS, Ordering::Relaxed);
-    let etcd = with_timeout(1_600);
+    let etcd = with_timeout(6);
     etcd.survey().await.unwrap();
     proxied.store(SWALLOW, Ordering::Relaxed);
     assert_eq!(etcd.look(1).await, Ok(Some(held.clone())));
 
     // A connection that ends leaves time for the other one, and still it is not asked.
     proxied.store(PASS, Ordering::Relaxed);
-    let etcd = with_timeout(20_000);
+    let etcd = with_timeout(20);
     etcd.survey().await.unwrap();
     proxied.store(HANG_UP, Ordering::Relaxed);
     let write = etcd.write(&change(1, &held, b"held 2", Mark::Leave)).await;
@@ -133,7 +140,11 @@ async fn a_store_that_comes_back_is_used_again() {
 async fn a_minority_answers_nothing_and_a_majority_goes_on() {
     let mut members = Server::cluster(3, &[]);
     let urls: Vec<_> = members.iter().map(Server::url).collect();
-    let etcd = client(settings(&urls.iter().map(String::as_str).collect::<Vec<_>>()));
+    let mut settings = settings(&urls.iter().map(String::as_str).collect::<Vec<_>>());
+    // A call that waits for a leader leaves time for many others.
+    settings.timeout = Duration::from_secs(3);
+    let timeout = settings.timeout;
+    let etcd = client(settings);
     until(async || etcd.survey().await.is_ok()).await;
     let mut record = made(&etcd, 1, b"0").await;
     for (killed, member) in members.iter_mut().enumerate() {
@@ -150,12 +161,18 @@ async fn a_minority_answers_nothing_and_a_majority_goes_on() {
         member.run();
         member.ready().await;
     }
-    record = etcd.look(1).await.unwrap().unwrap();
+    // A busy machine may cause one more election.
+    until(async || {
+        let Ok(now) = etcd.look(1).await else { return false };
+        record = now.unwrap();
+        true
+    })
+    .await;
     assert_eq!(record.bytes, b"after 2");
 
     members[0].kill();
     members[1].kill();
-    let (begun, timeout) = (Instant::now(), Duration::from_secs(3));
+    let begun = Instant::now();
     assert!(is_away(&etcd.write(&change(1, &record, b"x", keep("me"))).await));
     let mut said = String::new();
     until(async || match etcd.look(1).await {

@@ -28,8 +28,10 @@ fn settings(endpoints: &[&str]) -> StoreSettings {
         endpoints: endpoints.iter().map(|endpoint| endpoint.parse().unwrap()).collect(),
         keys: keys(),
         workers: 32,
-        session: Duration::from_secs(2),
-        timeout: Duration::from_secs(3),
+        // Most tests do not tend it, and need it to the end.
+        session: Duration::from_secs(60),
+        // A flush may take seconds on a machine that does other things as well.
+        timeout: Duration::from_secs(10),
         credentials: Credentials::default(),
         tls: TlsSettings::default(),
     }

@@ -1,6 +1,6 @@
 //! What is on the other side: etcd itself, or something that is none.
 
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU8, Ordering};
 use core::time::Duration;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -13,7 +13,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::identity::shared::port::free_port;
 
 /// How long anything may take on a machine that does other things as well.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// For etcdctl, which gives up after two seconds, and after five, otherwise.
+pub(super) const PATIENT: [&str; 2] = ["--dial-timeout=20s", "--command-timeout=20s"];
 
 /// An etcd of one member or a member of more, killed when it goes out of scope.
 pub(super) struct Server {
@@ -33,11 +36,11 @@ pub(super) struct Folder(PathBuf);
 
 impl Folder {
     pub(super) fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("coreflake-etcd-{}-{number}", std::process::id());
+        // The number of the process would not do: it comes again, and one that was killed has left
+        // its files.
+        let name = format!("coreflake-etcd-{:016x}", fastrand::u64(..));
         let folder = std::env::temp_dir().join(name);
-        fs::create_dir_all(&folder).unwrap();
+        fs::create_dir(&folder).unwrap();
         Self(folder)
     }
 
@@ -130,6 +133,7 @@ impl Server {
         let output = Command::new("etcdctl")
             .env("ETCDCTL_API", "3")
             .args(["--endpoints", &self.url()])
+            .args(PATIENT)
             .args(args)
             .output()
             .expect("etcdctl is installed: Debian has it as etcd-client");
@@ -149,7 +153,8 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
         if std::thread::panicking() {
-            let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+            let log = fs::read(self.folder.path().join("log")).unwrap_or_default();
+            let log = String::from_utf8_lossy(&log);
             let end = log.lines().count().saturating_sub(20);
             for line in log.lines().skip(end) {
                 eprintln!("{}: {line}", self.name);

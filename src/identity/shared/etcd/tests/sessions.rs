@@ -1,14 +1,31 @@
 //! Markers, and the lease they hang on.
 
+use tokio::task::JoinHandle;
+
 use super::*;
 
-#[tokio::test]
+/// A client whose session ends so soon when nobody tends it.
+fn with_session(server: &Server, seconds: u64) -> Arc<Etcd> {
+    let mut settings = settings(&[&server.url()]);
+    settings.session = Duration::from_secs(seconds);
+    client(settings)
+}
+
+/// Keeps the session of a client alive, the one it has or the first one that it makes.
+fn tend(etcd: &Arc<Etcd>) -> JoinHandle<()> {
+    let etcd = etcd.clone();
+    tokio::spawn(async move { etcd.tend().await })
+}
+
+// With a thread for what tends the session: etcdctl holds up the one of the test.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_marker_hangs_on_a_lease_and_ends_with_it_and_the_record_stays() {
     let server = Server::start().await;
-    let etcd = client_of(&server);
-    let other = client_of(&server);
+    let etcd = with_session(&server, 5);
+    let other = with_session(&server, 5);
     let record = made(&etcd, 1, b"free").await;
     assert_eq!(etcd.session(), 0);
+    let tending = tend(&etcd);
     let held = done(&etcd, &change(1, &record, b"held", make("me"))).await;
     assert_eq!(etcd.session(), 1);
     assert!(!server.has_lease(&keys().record(1)), "the record never has one");
@@ -16,12 +33,10 @@ async fn a_marker_hangs_on_a_lease_and_ends_with_it_and_the_record_stays() {
     assert_eq!(marker(&etcd, 1).await, Some(("me".into(), true)));
     assert_eq!(marker(&other, 1).await, Some(("me".into(), false)));
 
-    // Kept alive for longer than it would live, and by each write that keeps it.
-    let tending = tokio::spawn({
-        let etcd = etcd.clone();
-        async move { etcd.tend().await }
-    });
-    tokio::time::sleep(Duration::from_millis(4_500)).await;
+    // Kept alive for longer than one lives that nobody tends, and by each write that keeps it.
+    let free = made(&other, 2, b"free").await;
+    done(&other, &change(2, &free, b"held", make("other"))).await;
+    until(async || marker(&other, 2).await.is_none()).await;
     let kept = done(&etcd, &change(1, &held, b"kept", keep("me"))).await;
     assert_eq!((etcd.session(), marker(&etcd, 1).await), (1, Some(("me".into(), true))));
     assert!(!server.has_lease(&keys().record(1)) && server.has_lease(&keys().marker(1)));
@@ -35,8 +50,11 @@ async fn a_marker_hangs_on_a_lease_and_ends_with_it_and_the_record_stays() {
     // It comes back, and does not know yet. The marker is made again with another lease.
     assert_eq!(etcd.session(), 1);
     let again = done(&etcd, &change(1, &kept, b"again", keep("me again"))).await;
+    let tending = tend(&etcd);
     assert_eq!((etcd.session(), marker(&etcd, 1).await), (2, Some(("me again".into(), true))));
     assert!(!server.has_lease(&keys().record(1)) && server.has_lease(&keys().marker(1)));
+    tending.abort();
+    let _ = tending.await;
 
     // The end of the process: the marker goes at once.
     assert_eq!(etcd.close().await, Ok(()));
@@ -48,9 +66,7 @@ async fn a_marker_hangs_on_a_lease_and_ends_with_it_and_the_record_stays() {
 #[tokio::test]
 async fn a_marker_is_made_kept_and_removed_by_its_owner_only() {
     let server = Server::start().await;
-    let mut settings = settings(&[&server.url()]);
-    settings.session = Duration::from_secs(60);
-    let (mine, theirs) = (client(settings.clone()), client(settings));
+    let (mine, theirs) = (client_of(&server), client_of(&server));
     let free = made(&mine, 2, b"free").await;
     let held = done(&mine, &change(2, &free, b"held", make("me"))).await;
 
@@ -83,13 +99,11 @@ async fn a_marker_is_made_kept_and_removed_by_its_owner_only() {
 #[tokio::test]
 async fn a_lost_session_is_noticed_and_a_marker_is_made_with_a_new_one() {
     let server = Server::start().await;
-    let etcd = client_of(&server);
+    // It is looked after every third of that, and etcdctl comes twice in its life.
+    let etcd = with_session(&server, 15);
     let free = made(&etcd, 3, b"free").await;
+    let tending = tend(&etcd);
     let held = done(&etcd, &change(3, &free, b"held", make("me"))).await;
-    let tending = tokio::spawn({
-        let etcd = etcd.clone();
-        async move { etcd.tend().await }
-    });
     let leases = server.ctl(&["lease", "list"]);
     let lease = leases.lines().nth(1).unwrap();
     server.ctl(&["lease", "revoke", lease]);

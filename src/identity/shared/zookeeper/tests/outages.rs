@@ -1,11 +1,13 @@
 use std::net::TcpListener;
 
 use super::*;
+use crate::identity::shared::port::free_port;
 
 #[tokio::test]
 async fn a_crash_leaves_the_record_and_frees_the_slot() {
     let mut bench = Bench::new("crash").await;
-    bench.settings.session = Duration::from_secs(2);
+    // Long enough for a look at what it leaves.
+    bench.settings.session = Duration::from_secs(8);
     let crashing = bench.other();
     // A runtime that ends takes the connection along and says no farewell.
     let crash = std::thread::spawn(move || {
@@ -27,18 +29,19 @@ async fn a_crash_leaves_the_record_and_frees_the_slot() {
 async fn one_of_three_addresses_is_enough() {
     let bench = Bench::new("addresses").await;
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = format!("127.0.0.1:{}", free_port());
     let silent_address = silent.local_addr().unwrap().to_string();
-    let addresses = [closed.to_string(), silent_address.clone(), bench.server.address()];
+    let addresses = [closed.clone(), silent_address.clone(), bench.server.address()];
     let mut settings = settings(&addresses, "addresses");
-    settings.timeout = Duration::from_secs(2);
+    // Half of it is for the silent one, the rest for the one that answers.
+    settings.timeout = Duration::from_secs(6);
     // The crate tries them in any order.
     for _ in 0..6 {
         let zookeeper = ZooKeeper::new(Arc::new(settings.clone())).unwrap();
         assert!(zookeeper.look(0).await.unwrap().is_some());
     }
     settings.timeout = Duration::from_millis(300);
-    for address in [silent_address, closed.to_string()] {
+    for address in [silent_address, closed] {
         settings.endpoints = vec![address.parse().unwrap()];
         let zookeeper = ZooKeeper::new(Arc::new(settings.clone())).unwrap();
         let look = tokio::time::timeout(PATIENCE, zookeeper.look(0)).await.unwrap();
@@ -52,8 +55,8 @@ async fn one_of_three_addresses_is_enough() {
 async fn a_server_that_is_killed_is_used_again_when_it_is_back() {
     let mut server = Server::start().await;
     let mut settings = settings(&[server.address()], "killed");
-    settings.session = Duration::from_secs(2);
-    settings.timeout = Duration::from_secs(1);
+    settings.session = Duration::from_secs(6);
+    settings.timeout = Duration::from_secs(3);
     let zookeeper = ZooKeeper::new(Arc::new(settings)).unwrap();
     let records = BTreeMap::from([(0, b"a".to_vec())]);
     assert!(done(zookeeper.create(None, &records).await.unwrap()));
@@ -61,7 +64,7 @@ async fn a_server_that_is_killed_is_used_again_when_it_is_back() {
     let mut from = zookeeper.look(0).await.unwrap();
 
     // For less than a session lives, and for longer.
-    for away in [Duration::ZERO, Duration::from_secs(4)] {
+    for away in [Duration::ZERO, Duration::from_secs(9)] {
         server.kill();
         let start = Instant::now();
         loop {
@@ -90,14 +93,16 @@ async fn a_server_that_is_killed_is_used_again_when_it_is_back() {
 async fn a_server_that_says_nothing_for_a_while_is_waited_for() {
     let server = Server::start().await;
     let mut settings = settings(&[server.address()], "silent");
-    settings.timeout = Duration::from_secs(1);
+    // Several calls take less than a session lives, and half of one is enough to be heard again.
+    settings.session = Duration::from_secs(30);
+    settings.timeout = Duration::from_secs(4);
     let zookeeper = ZooKeeper::new(Arc::new(settings)).unwrap();
     let records = BTreeMap::from([(0, b"a".to_vec())]);
     assert!(done(zookeeper.create(None, &records).await.unwrap()));
     assert!(done(change(&zookeeper, 0, "b", make("me")).await));
     let (from, session) = (zookeeper.look(0).await.unwrap(), zookeeper.session());
     server.signal("STOP");
-    for _ in 0..3 {
+    for _ in 0..2 {
         let written = write(&zookeeper, 0, from.clone(), "c", keep("me")).await;
         assert!(matches!(written, Err(Trouble::Away(_))), "{written:?}");
     }

@@ -3,19 +3,17 @@
 use core::time::Duration;
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio, id};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Weak};
 
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 use zookeeper_client::Client;
 
 use super::PATIENCE;
 use crate::identity::shared::port::free_port;
 
 static SHARED: Mutex<Weak<Server>> = Mutex::const_new(Weak::new());
-static COUNT: AtomicU32 = AtomicU32::new(0);
 
 pub(super) struct Server {
     port: u16,
@@ -36,13 +34,15 @@ impl Server {
     }
 
     pub(super) async fn start() -> Self {
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("coreflake-zookeeper-{}-{number}", id()));
-        fs::create_dir_all(&folder).unwrap();
+        // The number of the process would not do: it comes again, and one that was killed has left
+        // its files.
+        let name = format!("coreflake-zookeeper-{:016x}", fastrand::u64(..));
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir(&folder).unwrap();
         let port = free_port();
         let config = format!(
-            "tickTime=500\nminSessionTimeout=1000\nadmin.enableServer=false\n\
-             clientPortAddress=127.0.0.1\nclientPort={port}\ndataDir={}\n",
+            "tickTime=500\nminSessionTimeout=1000\nmaxSessionTimeout=60000\n\
+             admin.enableServer=false\nclientPortAddress=127.0.0.1\nclientPort={port}\ndataDir={}\n",
             folder.join("data").display(),
         );
         fs::write(folder.join("zoo.cfg"), config).unwrap();
@@ -63,14 +63,24 @@ impl Server {
     }
 
     async fn ready(&mut self) {
-        let deadline = Instant::now() + PATIENCE;
-        while let Err(error) = Client::connect(&self.address()).await {
+        let (deadline, address) = (Instant::now() + PATIENCE, self.address());
+        loop {
+            // One attempt: it would try again for six seconds, though the process has ended.
+            let attempt = Client::connector().with_fail_eagerly().connect(&address);
+            let trouble = match timeout_at(deadline, attempt).await {
+                Ok(Ok(_)) => return,
+                Ok(Err(error)) => error.to_string(),
+                Err(late) => late.to_string(),
+            };
             let ended = self.child.try_wait().unwrap();
-            let log = || fs::read_to_string(self.folder.join("log")).unwrap();
             let in_time = ended.is_none() && Instant::now() < deadline;
-            assert!(in_time, "{ended:?}: {error}:\n{}", log());
+            assert!(in_time, "{ended:?}: {trouble}:\n{}", self.log());
             sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.folder.join("log")).unwrap()).into_owned()
     }
 
     pub(super) fn address(&self) -> String {
