@@ -12,13 +12,13 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
 };
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tracing::{info, warn};
 
 use crate::clock::{self, WallTime};
 use crate::condition::Condition;
 use crate::limits::CLOCK_INTERVAL;
+use crate::readable::readable;
 use crate::tenure::Tenure;
 
 /// The wall clock as far as it is trusted, for whoever reserves by it.
@@ -88,17 +88,8 @@ impl ClockMonitor {
     ) -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Realtime, flags)?;
-        // SAFETY: an `OwnedFd` keeps its descriptor open, and returns the same one, until dropped.
-        #[allow(unsafe_code)]
-        let alarm = unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE) };
-        let monitor = Self {
-            time,
-            tenure,
-            condition,
-            alarm: alarm.map_err(io::Error::from)?,
-            confirmed: None,
-            jumped: None,
-        };
+        let alarm = readable(timer)?;
+        let monitor = Self { time, tenure, condition, alarm, confirmed: None, jumped: None };
         monitor.arm()?;
         Ok(monitor)
     }

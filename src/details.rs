@@ -1,5 +1,5 @@
-//! What an ID says, and a range of them: the same in REST and on the command line, and in gRPC,
-//! which has fields of its own for it.
+//! What an ID says, the same over REST, gRPC and on the command line; what a range of IDs says,
+//! where there are ranges.
 
 use coreflake_protocol::{AnyId, BoundsError, Encoding, IdError, Kind, Namespace, Slot};
 use serde::Serialize;
@@ -40,7 +40,7 @@ pub(crate) struct Details {
     pub(crate) node: Option<String>,
 }
 
-/// The parts of an ID, by the settings of this server.
+/// An ID and its parts, by the settings of a namespace.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ParsedId {
     /// The ID.

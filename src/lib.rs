@@ -38,6 +38,7 @@ mod net;
 pub mod ntp;
 mod peer;
 pub mod presets;
+mod readable;
 pub mod server;
 mod service;
 mod shard;

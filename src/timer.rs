@@ -10,8 +10,9 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
 };
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+use crate::readable::readable;
 
 /// A timerfd that fires once each time it is armed.
 #[derive(Debug)]
@@ -24,11 +25,7 @@ impl Timer {
     pub(crate) fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        // SAFETY: an `OwnedFd` keeps its descriptor open, and returns the same one, until it is
-        // dropped.
-        #[allow(unsafe_code)]
-        let timer = unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE) };
-        Ok(Self { timer: timer.map_err(io::Error::from)? })
+        Ok(Self { timer: readable(timer)? })
     }
 
     /// Lets the timer fire `remaining` from now, and not when it was to fire before.

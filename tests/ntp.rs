@@ -171,6 +171,7 @@ fn one_liar_of_three_is_ignored() {
             let offset_us = round.state.offset_us().unwrap();
             assert!(offset_us.abs() < 10_000 + 250_000 + TOLERANCE_US, "{round:?}");
             assert_eq!(round.confirms_clock(), Some(true));
+            assert_eq!(is_good(&round), offset_us.abs() <= 100_000, "{round:?}");
         }
         watch.until("a good clock", |round| is_good(round) && round.offsets_us().len() == 3);
     }

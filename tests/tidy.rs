@@ -212,7 +212,7 @@ fn a_library_is_named_where_it_belongs() {
         ("strsim::", &["src/config/file.rs"]),
         ("mimalloc::", &["src/main.rs"]),
         ("coreflake_client::", &["src/commands/generate.rs"]),
-        ("unsafe {", &["src/timer.rs", "src/clock_monitor.rs", "src/kernel_clock.rs"]),
+        ("unsafe {", &["src/readable.rs", "src/kernel_clock.rs"]),
         ("SystemTime", &["src/clock.rs"]),
         ("axum::", &["src/gateway/"]),
         ("base64::", &["src/identity/shared/consul/wire.rs"]),

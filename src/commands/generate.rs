@@ -1,5 +1,6 @@
 //! `coreflake generate`.
 
+use core::time::Duration;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
@@ -8,6 +9,9 @@ use coreflake_protocol::{AnyId, Count};
 
 use crate::args::GenerateArgs;
 use crate::{auth, exit};
+
+/// How long a call may take: who types a command can wait longer than who serves requests.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// IDs fetched in one call: a server with few numbers needs a while for more.
 const BATCH_MAX: u32 = Count::MAX;
@@ -60,7 +64,7 @@ async fn generate(
     token: Option<Vec<u8>>,
     args: &GenerateArgs,
 ) -> Result<(), Failure> {
-    let mut builder = Client::builder().endpoint(endpoint);
+    let mut builder = Client::builder().endpoint(endpoint).call_timeout(CALL_TIMEOUT);
     if let Some(token) = token {
         builder = builder.token(token);
     }

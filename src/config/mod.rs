@@ -192,10 +192,10 @@ impl Config {
             ),
             PlanError::NoShard => problem(&["shards"], format!("shards 0: {error}")),
             PlanError::TooManyShards { shards, shards_max } => problem(
-                &["shards"],
+                &["shards", "sequence.pool_share", "gateway.threads"],
                 format!(
-                    "shards {shards}: at most {shards_max} have a home in the sequence space of \
-                     {kind}"
+                    "shards {shards}: beside gateway-threads {gateways} at most {shards_max} have \
+                     a home in the sequence space of {kind} at this pool-share"
                 ),
             ),
         });

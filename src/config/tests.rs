@@ -211,7 +211,7 @@ fn a_layout_that_cannot_be_names_the_setting() {
         ),
         (
             &["--layout", "javascript", "--shards", "16"],
-            "shards 16: at most 15 have a home in the sequence space of snowflake",
+            "shards 16: beside gateway-threads 1 at most 15 have a home in the sequence space of",
         ),
         (
             &["--layout", "35+0+6+22", "--worker-slots", "4"],

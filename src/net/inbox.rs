@@ -4,7 +4,6 @@
 use std::io::{self, IoSliceMut};
 
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef};
-use tokio::io::Interest;
 use tracing::warn;
 
 use crate::limits::UDP_FAILURES_MAX;
@@ -48,29 +47,30 @@ impl Inbox {
         let Wire { socket, state } = wire;
         let mut failures = 0;
         let filled = loop {
-            socket.readable().await?;
+            let mut ready = socket.readable().await?;
             let mut chunks = bytes.chunks_exact_mut(BUFFER_SIZE);
             let mut buffers: [IoSliceMut<'_>; BATCH_SIZE] =
                 core::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
-            let mut filled = 0;
-            let drained = socket.try_io(Interest::READABLE, || {
-                filled = state.recv(UdpSockRef::from(socket), &mut buffers, meta)?;
+            match state.recv(UdpSockRef::from(socket.get_ref()), &mut buffers, meta) {
+                Ok(BATCH_SIZE) => break BATCH_SIZE,
                 // A batch that is not full has emptied the socket. To say so saves the system call
                 // that would only find that out.
-                if filled < BATCH_SIZE { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-            });
-            match drained {
+                Ok(filled) => {
+                    ready.clear_ready();
+                    if filled > 0 {
+                        break filled;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
                 // Short of memory, or an error of an earlier reply: the socket is still good. One
                 // that only fails is not.
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                Err(error) => {
                     failures += 1;
                     if failures == UDP_FAILURES_MAX {
                         return Err(error);
                     }
                     warn!(%error, "cannot receive datagrams");
                 }
-                _ if filled > 0 => break filled,
-                _ => {}
             }
         };
         self.filled = filled;

@@ -2,11 +2,11 @@
 //! leave in one system call (generic segmentation offload).
 
 use core::ops::Range;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use coreflake_protocol::frame::DATAGRAM_SIZE_MAX;
 use quinn_udp::{Transmit, UdpSockRef, UdpSocketState};
-use tokio::net::UdpSocket;
+use tokio::io::unix::AsyncFd;
 
 use crate::counters::{LaneCounters, Reject};
 
@@ -24,7 +24,7 @@ pub(crate) struct Route {
 /// A socket and what is known of its offloads.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    pub(crate) socket: UdpSocket,
+    pub(crate) socket: AsyncFd<UdpSocket>,
     pub(crate) state: UdpSocketState,
 }
 
@@ -90,7 +90,7 @@ impl Outbox {
         };
         // A reply that the socket does not take is lost, as any datagram may be: the peer asks
         // again.
-        if wire.state.try_send(UdpSockRef::from(&wire.socket), &transmit).is_err() {
+        if wire.state.try_send(UdpSockRef::from(wire.socket.get_ref()), &transmit).is_err() {
             counters.reject_many(Reject::ReplyNotSent, self.segments as u64);
         } else {
             counters.sent_bytes.add(transmit.contents.len() as u64);

@@ -6,7 +6,6 @@ use std::rc::Rc;
 
 use coreflake_protocol::Kind;
 use quinn_udp::{UdpSockRef, UdpSocketState};
-use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
 use crate::limits::{
@@ -17,6 +16,7 @@ use crate::net::datagram::{self, Answer, DatagramRequest, Meaning};
 use crate::net::inbox::Inbox;
 use crate::net::outbox::{Outbox, Route, Wire};
 use crate::net::source::SourceFilter;
+use crate::readable::readable;
 use crate::service::{Service, Turn};
 use crate::shard::Shard;
 use crate::tick_queue::Place;
@@ -51,7 +51,7 @@ impl UdpDoor {
     ) -> io::Result<Self> {
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         Ok(Self {
-            wire: Wire { socket: UdpSocket::from_std(socket)?, state },
+            wire: Wire { socket: readable(socket)?, state },
             filter,
             inbox: Inbox::new(),
             outbox: Outbox::new(),

@@ -110,6 +110,7 @@ fn up_to_4_ms_back_is_waited_out() {
         journal.assert_no_refusals();
         let took = journal.took(|answer| answer.asked > set.end, 1.0);
         println!("-{step_ms} ms: a request took {took:?} at most");
+        assert!(took.is_some_and(|took| took < ms(5_000)), "{took:?} for {step_ms} ms");
         // Who waits for the clock gives no ID that is ahead of it.
         for answer in set.answers(&journal) {
             let least_ms = *answer.ahead_ms().start();
@@ -122,7 +123,6 @@ fn up_to_4_ms_back_is_waited_out() {
     let health = health(&server);
     println!("{health:?}");
     assert_eq!(health.state, ServingState::Serving);
-    assert!(health.clock_steps >= 3, "{health:?}");
     frames::assert_disjoint(runs);
     log_of(server);
 }
@@ -153,8 +153,8 @@ fn less_than_a_second_back_goes_on_at_full_rate() {
             runs.extend(journal.runs);
             // The clock gets past what was issued.
             pause(ms(step_ms.unsigned_abs() + 50));
-            // Shorter steps are over before an answer is read.
-            counted && (ids > 40_000 || step_ms > -500)
+            // The shortest is over before an answer is read. A twentieth of what there is to have.
+            counted && (step_ms == -5 || i64::from(ids) > -200 * step_ms)
         });
         assert!(gone_on, "{step_ms} ms: not counted, or no IDs until the clock was back");
     }
@@ -166,9 +166,9 @@ fn less_than_a_second_back_goes_on_at_full_rate() {
 }
 
 #[test]
-fn three_seconds_back_are_refused_until_all_but_one_have_passed() {
-    const BACK_MS: i64 = 3_000;
-    let place = Place::new("three-seconds");
+fn six_seconds_back_are_refused_until_all_but_one_have_passed() {
+    const BACK_MS: i64 = 6_000;
+    let place = Place::new("six-seconds");
     let server = place.start(&[]);
     let load = Load::start(server.tcp, BATCHES);
     load.wait_for_answers(ANSWERS);
@@ -186,7 +186,7 @@ fn three_seconds_back_are_refused_until_all_but_one_have_passed() {
         assert!(behind_ms < 1_000, "served with the clock {behind_ms} ms behind: {answer:?}");
     }
     // Nothing can have been issued that is later than the moment of the step.
-    let near = set.end + ms(2_010);
+    let near = set.end + ms(5_010);
     let late = journal.refusals.iter().find(|refused| refused.asked > near);
     assert!(late.is_none(), "refused though less than a second was left: {late:?}");
     frames::assert_disjoint(journal.runs);

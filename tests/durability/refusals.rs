@@ -2,14 +2,13 @@
 //! repair one.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::common::{Peer, Server, free_port, pause, until};
-use crate::state::{State, ask_in_vain, first_id, now_ms};
+use crate::common::{Peer, Server, pause, until};
+use crate::state::{State, first_id, now_ms};
 
 #[test]
 fn a_slot_serves_one_process_and_a_directory_many_slots() {
@@ -129,23 +128,6 @@ fn no_command_lowers_a_bound() {
     assert!(retired.assert_code(0).stdout.contains("retired"), "{retired:?}");
     state.slots("adopt", &[]).assert_code(0);
     check("adopt of a retired slot");
-}
-
-#[test]
-fn a_retired_slot_issues_nothing() {
-    let state = State::new("retired").with_record();
-    state.slots("retire", &[]).assert_code(0);
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-    let listen = address.to_string();
-    let mut server = Server::command(&["--state-dir", state.path(), "--listen", &listen]);
-    let mut server = server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let begin = Instant::now();
-    while begin.elapsed() < Duration::from_millis(500) {
-        drop(ask_in_vain(address));
-        pause(Duration::from_millis(50));
-    }
-    let _ = server.kill();
-    server.wait().unwrap();
 }
 
 /// A server that could only wait for the end of the layout says so at once, and ends.

@@ -39,7 +39,7 @@ pub(crate) fn now_ms() -> u64 {
 }
 
 impl State {
-    /// `name` is that of the test: no two tests share one.
+    /// `name` is that of the test.
     pub(crate) fn new(name: &str) -> Self {
         let scratch = Scratch::new(&format!("durability-{name}"));
         let directory = scratch.path().join("state");

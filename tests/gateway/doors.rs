@@ -11,6 +11,7 @@ use crate::http::get;
 /// Everything that any door says of an ID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Parts {
+    kind: Kind,
     timestamp_ms: u64,
     datacenter_id: Option<u64>,
     worker_id: Option<u64>,
@@ -31,6 +32,7 @@ impl Parts {
             bytes.map(|byte| format!("{byte:02x}")).join(":")
         });
         Self {
+            kind: id.kind(),
             timestamp_ms: parsed.unix_ms,
             datacenter_id: parsed.slot.map(Slot::datacenter_id).map(u64::from),
             worker_id: parsed.slot.map(Slot::worker_id).map(u64::from),
@@ -44,8 +46,12 @@ impl Parts {
     /// As REST and the command line write it.
     fn of_json(body: &Value) -> Self {
         let number = |name: &str| body[name].as_u64();
+        let timestamp: jiff::Timestamp = body["timestamp"].as_str().unwrap().parse().unwrap();
+        let timestamp_ms = u64::try_from(timestamp.as_millisecond()).unwrap();
+        assert_eq!(number("timestamp_ms"), Some(timestamp_ms), "{body}");
         Self {
-            timestamp_ms: number("timestamp_ms").unwrap(),
+            kind: body["kind"].as_str().unwrap().parse().unwrap(),
+            timestamp_ms,
             datacenter_id: number("datacenter_id"),
             worker_id: number("worker_id"),
             sequence: number("sequence").unwrap(),
@@ -60,6 +66,7 @@ impl Parts {
         let number = |field: i32| u64::try_from(field).unwrap();
         let slot = |field: i32| (field != -1).then(|| number(field));
         Self {
+            kind: Kind::from_wire(u8::try_from(message.kind).unwrap()).unwrap(),
             timestamp_ms: u64::try_from(message.timestamp_ms).unwrap(),
             datacenter_id: slot(message.datacenter_id),
             worker_id: slot(message.worker_id),
@@ -89,10 +96,12 @@ fn check(server: &Server, id: AnyId, parts: &Parts) {
     let (kind, text) = (id.kind(), id.to_string());
     let body = get(server, &format!("/api/v1/parse?id={text}&kind={kind}")).json();
     assert_eq!(Parts::of_json(&body), *parts, "REST: {body}");
+    assert_eq!(body["id_str"], text);
 
     let finished = common::run(&["parse", "--kind", kind.name(), &text]);
     let printed: Value = serde_json::from_str(&finished.assert_code(0).stdout).unwrap();
     assert_eq!(Parts::of_json(&printed), *parts, "the command line: {printed}");
+    assert_eq!((&printed["id"], &printed["id_str"]), (&body["id"], &body["id_str"]));
 
     let request = ParseIdRequest { text, kind: kind.wire().into(), ..Default::default() };
     let message = run(async { client(server).await.parse_id(request).await.unwrap() }).into_inner();
@@ -130,6 +139,7 @@ fn every_door_says_the_same_of_an_id_from_elsewhere() {
     let server = Server::start(&["--datacenter-id", "3", "--worker-id", "7"]);
     let id = AnyId::read("c232ab00-9414-11ec-b3c8-9f6bdeced846", None, None).unwrap();
     let parts = Parts {
+        kind: Kind::Uuid1,
         timestamp_ms: 1_645_557_742_000,
         datacenter_id: None,
         worker_id: None,

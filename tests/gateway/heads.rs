@@ -63,7 +63,7 @@ fn a_header_that_never_ends_ends_the_connection() {
                 while start.elapsed() < PATIENCE && trickling.send_some(b"a") {
                     pause(Duration::from_millis(100));
                 }
-                trickling.expect_closed_between(start, 4.9, 15.0);
+                trickling.expect_closed_between(start, 4.9, 9.5);
             });
             // It is about requests that have begun: this one has been answered, and rests.
             let mut resting = Http::connect(address);

@@ -70,6 +70,7 @@ fn over_rest(address: SocketAddr, stop: &AtomicBool) -> Vec<u64> {
 fn over_grpc(address: SocketAddr, stop: &AtomicBool) -> Vec<u64> {
     block_on(async {
         let endpoint = tonic::transport::Endpoint::new(format!("http://{address}")).unwrap();
+        let endpoint = endpoint.timeout(PATIENCE);
         let mut calls = IdGeneratorClient::new(endpoint.connect().await.unwrap());
         let count = i32::try_from(COUNT).unwrap();
         let mut ids = Vec::new();

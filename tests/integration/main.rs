@@ -16,6 +16,7 @@ mod lanes;
 mod python;
 mod serve;
 mod shutdown;
+mod syscalls;
 mod tcp;
 mod udp;
 mod udp_sources;

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Stdio;
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -45,10 +45,18 @@ fn sigterm_right_behind_the_ready_line_ends_well() {
     for round in 0..30 {
         let mut command = Server::command(&[]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let id = Pid::from_child(&child);
+        let (ended, end) = mpsc::channel::<()>();
+        thread::spawn(move || {
+            if end.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                let _ = kill_process(id, Signal::KILL);
+            }
+        });
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        kill_process(id, Signal::TERM).unwrap();
         let status = child.wait().unwrap();
+        drop(ended);
         let _ = std::fs::remove_dir_all(state_directory(&command).unwrap());
         assert_eq!(status.code(), Some(0), "round {round}: {status}");
     }

@@ -66,7 +66,8 @@ fn more_servers_than_slots(kind: Kind) {
     let mean = sum / SERVERS as f64;
     println!("FIGURE herd, {name}: {mean:.2} conflicts per starter, goal 3, at most {max}");
 
-    // What is given back is taken over; Consul's sessions are too long to wait for their end.
+    // What is given back is taken over. Consul may take twice as long as a session lives to end it,
+    // too long to wait for.
     let stopped = if kind == Kind::Consul { 8 } else { 4 };
     serving.drain(..stopped).for_each(Node::stop);
     let took = wait_ready(&waiting, stopped, LIMIT);

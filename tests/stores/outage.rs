@@ -16,8 +16,10 @@ use crate::setting::{Kind, Setting, Watched};
 const AWAY: Duration = Duration::from_secs(6);
 
 /// What is left of it at worst, two thirds, lasts for an outage and for the start of a JVM besides.
-const LONG: [&str; 4] = ["--worker-mode", "dynamic", "--window-ms", "60000"];
-const SHORT: [&str; 4] = ["--worker-mode", "dynamic", "--window-ms", "3000"];
+const LONG: [&str; 6] =
+    ["--worker-mode", "dynamic", "--window-ms", "60000", "--store-session-ms", "30000"];
+const SHORT: [&str; 6] =
+    ["--worker-mode", "dynamic", "--window-ms", "3000", "--store-session-ms", "30000"];
 
 /// How long a call waits for a store that does not answer.
 const HANG: Duration = Duration::from_secs(3);
@@ -84,8 +86,10 @@ fn a_store_that_does_not_answer_holds_up_nobody(kind: Kind) {
     let setting = Setting::new(kind, "silent");
     let proxy = Proxy::before(setting.store.address());
     let hang_ms = HANG.as_millis().to_string();
-    let args = [&LONG[..], &["--store-timeout-ms", &hang_ms]].concat();
-    let server = setting.serve_at(proxy.address(), "state", &args);
+    // The window is to be extended every 6 s.
+    let window = ["--worker-mode", "dynamic", "--window-ms", "18000"];
+    let args = [&window[..], &["--store-timeout-ms", &hang_ms]].concat();
+    let mut server = setting.serve_at(proxy.address(), "state", &args);
     let load = Load::start(&server, &mut Rng::new());
     let threads = server.threads();
     // What comes so late comes after the end of the call.
@@ -95,12 +99,15 @@ fn a_store_that_does_not_answer_holds_up_nobody(kind: Kind) {
         let (begin, over) = (Instant::now(), AtomicBool::new(false));
         let silence = thread::scope(|scope| {
             let looking = scope.spawn(|| longest_silence(&load, &over));
-            // When that is known, a call has hung until its end.
             until(&format!("{mode:?}: the store is doubtful"), || {
                 assert!(server.threads() <= threads, "{mode:?}: {} threads", server.threads());
                 let is_doubtful = server.store_state() == "doubtful";
                 (is_doubtful && begin.elapsed() > Duration::from_secs(4)).then_some(())
             });
+            if mode != Mode::Refuse {
+                // Not only what looks after the session has waited, but an extension too.
+                server.wait_for_log("the window is used meanwhile");
+            }
             over.store(true, Ordering::Relaxed);
             looking.join().unwrap()
         });
@@ -108,6 +115,9 @@ fn a_store_that_does_not_answer_holds_up_nobody(kind: Kind) {
         assert!(silence < SILENCE_MAX, "{mode:?}: nobody is served for {silence:?}");
         proxy.set(Mode::Pass);
         server.wait_for_store("good");
+        until("an extension", || {
+            (server.health()["window_left_ms"].as_u64().unwrap() > 12_500).then_some(())
+        });
     }
     assert_eq!(server.metric("coreflake_slot_losses_total"), 0.0);
     let taken = load.end();

@@ -91,6 +91,7 @@ fn a_clean_udp_run_is_reported_too() {
     assert_eq!(outcome.number("ids"), requests * 199.0);
     // On a machine with too much to do, a reply may take longer than 200 ms. It comes all the same.
     assert_eq!(outcome.number("errors"), outcome.number("lost"));
+    assert!(outcome.number("lost") < attempted / 4.0);
     assert_eq!(requests + outcome.number("lost"), attempted);
     assert_eq!(outcome.number("distinct"), attempted * 199.0);
     assert_eq!(outcome.number("order_violations"), 0.0);
@@ -183,6 +184,7 @@ fn lost_datagrams_are_counted_and_make_room() {
     assert_eq!(outcome.number("distinct"), attempted - silent);
     assert_eq!(outcome.number("errors_by_code.lost"), lost);
     assert_eq!(outcome.number("requests") + lost, attempted);
+    assert!(lost < attempted / 2.0);
 }
 
 #[test]
@@ -297,7 +299,7 @@ fn the_run_goes_on_without_a_broken_connection() {
     outcome.assert_code(0);
     assert_eq!(outcome.number("errors_by_code.connection_closed"), 1.0);
     assert!(outcome.number("lost") >= 1.0);
-    assert!(outcome.number("requests") > 150.0);
+    assert!(outcome.number("requests") > 1_000.0, "the others go on");
     assert!(outcome.number("unsent") > 0.0, "the broken connection still has its part of the plan");
     assert_eq!(outcome.number("requests") + outcome.number("lost"), outcome.number("attempted"));
 }

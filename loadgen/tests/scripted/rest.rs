@@ -145,7 +145,7 @@ fn a_connection_that_breaks_is_given_up() {
         outcome.assert_code(0);
         assert_eq!(outcome.number(&format!("errors_by_code.{name}")), 1.0);
         assert!(outcome.number("lost") >= 1.0);
-        assert!(outcome.number("requests") > 150.0);
+        assert!(outcome.number("requests") >= 225.0, "the other three go on");
         let answered = outcome.number("requests") + outcome.number("lost");
         assert_eq!(answered, outcome.number("attempted"));
     }

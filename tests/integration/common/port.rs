@@ -56,7 +56,7 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
-/// The local ports of all sockets, also of those that linger in `TIME_WAIT`, as proc(5) has them.
+/// The local ports of who listens, is connected, or lingers in `TIME_WAIT`, as proc(5) has them.
 ///
 /// To try a port with a socket of our own would take it from whom it is for: when another thread
 /// starts a process at that moment, the child has the socket as well until it executes its program.

@@ -86,7 +86,7 @@ async fn the_loss_of_a_session_is_noticed_without_a_write() {
         }
     };
     tokio::select! {
-        () = consul.tend() => {}
+        () = consul.tend() => panic!("nobody tends it any more"),
         noticed = timeout(NOTICE_TIMEOUT, noticed) => noticed.unwrap(),
     }
 }
@@ -142,12 +142,15 @@ async fn the_health_of_the_agent_does_not_matter() {
     let free = look(&consul, 5).await;
     done(&consul, &write(5, &free, b"1", make())).await;
     // The usual kind of session, to see that it would.
-    let usual = loop {
-        if let Ok(made) = server.hand("PUT", "/v1/session/create", "{}").await {
-            break serde_json::from_slice::<serde_json::Value>(&made.body).unwrap();
+    let usual = async {
+        loop {
+            if let Ok(made) = server.hand("PUT", "/v1/session/create", "{}").await {
+                break serde_json::from_slice::<serde_json::Value>(&made.body).unwrap();
+            }
+            sleep(Duration::from_millis(50)).await;
         }
-        sleep(Duration::from_millis(50)).await;
     };
+    let usual = timeout(NOTICE_TIMEOUT, usual).await.unwrap();
     let unwell = serde_json::json!({ "Node": "test", "Address": "127.0.0.1",
         "Check": { "CheckID": "serfHealth", "Name": "serfHealth", "Status": "critical" } });
     server.ask("PUT", "/v1/catalog/register", &unwell.to_string()).await;
