@@ -17,8 +17,8 @@ use crate::seed;
 use crate::state::{State, now_ms};
 
 /// Two thirds of it are more than a flush takes on a disk that others use as well.
-const WINDOW: Duration = Duration::from_secs(2);
-const ARGS: [&str; 4] = ["--window-ms", "2000", "--shards", "2"];
+const WINDOW: Duration = Duration::from_secs(4);
+const ARGS: [&str; 4] = ["--window-ms", "4000", "--shards", "2"];
 
 /// Writes into `path` until not a byte fits any more.
 fn fill(path: &Path) {

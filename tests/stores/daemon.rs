@@ -1,13 +1,14 @@
 //! A process that a test starts, freezes, kills and starts again.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::common::pause;
+use crate::common::{pause, until};
 use crate::network::within;
 
 /// How much of a log a failure shows.
@@ -78,6 +79,17 @@ impl Daemon {
     #[track_caller]
     pub(crate) fn stop(&self) {
         self.signal(Signal::STOP);
+        // Each thread stops when it is its turn to run.
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let is_stopped = |task: io::Result<fs::DirEntry>| {
+            let status = fs::read_to_string(task?.path().join("status"))?;
+            Ok::<_, io::Error>(status.lines().any(|line| line.starts_with("State:\tT")))
+        };
+        until("all threads have stopped", || {
+            let mut tasks = fs::read_dir(&tasks).unwrap();
+            // One that is gone by now does nothing either.
+            tasks.all(|task| is_stopped(task).unwrap_or(true)).then_some(())
+        });
     }
 
     #[track_caller]
@@ -145,6 +157,6 @@ pub(crate) fn run(program: &str, args: &[&str]) -> String {
 }
 
 #[track_caller]
-fn missing(program: &str, error: &std::io::Error) -> ! {
+fn missing(program: &str, error: &io::Error) -> ! {
     panic!("{program}: {error}: scripts/setup.sh installs what the tests need")
 }
